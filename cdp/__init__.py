@@ -1,0 +1,1 @@
+"""What every folder of Tributary reads: settings, the warehouse handle, the declaration loader, the command line."""

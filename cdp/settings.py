@@ -1,0 +1,106 @@
+"""The one place where settings are read: environment variables with the prefix CDP_, then `.env`, then the demo world's `world.env`."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from cdp.errors import ConfigurationError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """All settings of Tributary. Each is `CDP_` + the upper-case name; docs/settings.md is made from this class."""
+
+    model_config = SettingsConfigDict(env_prefix="CDP_", env_file=PROJECT_ROOT / ".env", extra="ignore", frozen=True)
+
+    project_root: Path = Field(PROJECT_ROOT, description="Folder of the repository with the declarations and models.")
+    data_dir: Path = Field(Path(".cdp"), description="Folder for the warehouse and all state; relative to the root.")
+    sources: str = Field("", description="Active sources, comma separated; empty: those whose YAML says `active: true`.")
+    as_of: str = Field("", description="The 'now' of a run (ISO 8601, UTC); empty: the demo world's end, or today 00:00.")
+    landing_dir: Path = Field(Path(".cdp/world/sources"), description="Folder below which file sources look for files.")
+    default_region: str = Field("CN", description="ISO 3166 region of phone numbers written without a country code.")
+    reporting_currency: str = Field("CNY", description="Currency (ISO 4217) of revenue and value columns.")
+    threads: int = Field(2, ge=1, le=64, description="Threads of DuckDB and dbt.")
+    memory_limit: str = Field("6GB", description="DuckDB's memory limit; beyond it DuckDB spills to disk.")
+    lock_timeout: float = Field(3600, ge=0, description="Seconds to wait for the warehouse's single writer.")
+    shared_data: Path = Field(Path("../shared/data"), description="Folder of the real data sets used by tests.")
+    ledger_url: SecretStr = Field(SecretStr(""), description="SQLAlchemy URL of the sync ledger; empty: SQLite file.")
+    ui_port: int = Field(3000, ge=0, le=65535, description="Loopback port of the Dagster UI.")
+
+    def path(self, *parts: str) -> Path:
+        """A path below the data directory (absolute; not created)."""
+        return self.absolute(self.data_dir).joinpath(*parts)
+
+    def absolute(self, path: Path) -> Path:
+        """A setting's path, relative ones seen from the project root."""
+        return path if path.is_absolute() else (self.project_root / path).resolve()
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The DuckDB file that runs write."""
+        return self.path("warehouse.duckdb")
+
+    @property
+    def published_path(self) -> Path:
+        """The copy of the warehouse that readers open; swapped in whole at the end of a run."""
+        return self.path("published.duckdb")
+
+    @property
+    def dbt_dir(self) -> Path:
+        """Folder of the dbt project."""
+        return self.project_root / "dbt_project"
+
+    def ledger_database_url(self) -> str:
+        """SQLAlchemy URL of the sync engine's ledger."""
+        return self.ledger_url.get_secret_value() or f"sqlite:///{self.path('ledger.sqlite')}"
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read once. Raises ConfigurationError naming each wrong setting."""
+    try:
+        return Settings()  # type: ignore[call-arg]
+    except ValidationError as error:
+        wrong = "; ".join(f"CDP_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        raise ConfigurationError(
+            f"a setting cannot be used: {wrong}", where="environment or .env", fix="correct it; see docs/settings.md"
+        ) from None
+
+
+def connection(name: str, settings: Settings | None = None) -> dict[str, str]:
+    """Every `CDP_<NAME>__<KEY>` as {key in lower case: value}: base URL and secrets of one source or destination.
+
+    The environment beats `.env`, which beats `world.env` (written by `cdp world up` for the emulators).
+    """
+    settings = settings or get_settings()
+    prefix = f"CDP_{name.upper()}__"
+    layers = [
+        dotenv_values(settings.path("world.env")),
+        dotenv_values(settings.project_root / ".env"),
+        dict(os.environ),
+    ]
+    found: dict[str, str] = {}
+    for layer in layers:
+        found.update({k[len(prefix) :].lower(): v for k, v in layer.items() if k.startswith(prefix) and v})
+    return found
+
+
+def required_connection(name: str, keys: list[str], settings: Settings | None = None) -> dict[str, str]:
+    """Like `connection`, but every key of `keys` must be there: else ConfigurationError names what to set."""
+    found = connection(name, settings)
+    missing = [f"CDP_{name.upper()}__{key.upper()}" for key in keys if not found.get(key)]
+    if missing:
+        raise ConfigurationError(
+            f"{', '.join(missing)} is not set",
+            where=name,
+            expected="an environment variable or a line in .env (for the demo world: `cdp world up` writes world.env)",
+            fix=f"set {missing[0]} and run again",
+        )
+    return found
