@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from cdp.errors import DeclarationError
@@ -57,14 +57,14 @@ def load(path: Path, model: type[M]) -> Document[M]:
 def load_folder(folder: Path, model: type[M]) -> list[Document[M]]:
     """Every `*.yml` of a folder in the order of their names. Raises one DeclarationError for all that is wrong."""
     documents: list[Document[M]] = []
-    errors: list[str] = []
+    errors: list[DeclarationError] = []
     for path in sorted(folder.glob("*.yml")):
         try:
             documents.append(load(path, model))
         except DeclarationError as error:
-            errors.append(error.render())
+            errors.append(error)
     if errors:
-        raise DeclarationError("\n".join(errors))
+        raise DeclarationError.all_of(errors)
     return documents
 
 
@@ -93,8 +93,8 @@ def parse(text: str, path: Path, model: type[M]) -> Document[M]:
     try:
         return Document(path, model.model_validate(data), lines)
     except ValidationError as error:
-        rendered = [_explain(e, path, lines, data, model) for e in error.errors()]
-        raise DeclarationError("\n".join(dict.fromkeys(r.render() for r in rendered))) from None
+        explained = (_explain(e, path, lines, data, model) for e in error.errors())
+        raise DeclarationError.all_of(explained) from None
 
 
 def suggest(found: str, accepted: list[str]) -> str:
@@ -172,9 +172,9 @@ def _written_keys(loc: tuple[str | int, ...], data: Any) -> tuple[KeyPath, Any]:
 
 def _accepted(model: Any, loc: tuple[str | int, ...]) -> list[str]:
     """Field names accepted at a location, unions included."""
-    models = [model]
+    models = _unwrapped([model])
     for part in loc:
-        following: list[Any] = []
+        following: list[Any] = [m for m in models if part in _tags(m)]
         for candidate in models:
             if isinstance(part, str) and part in getattr(candidate, "model_fields", {}):
                 following.extend(_models(candidate.model_fields[part].annotation))
@@ -182,7 +182,7 @@ def _accepted(model: Any, loc: tuple[str | int, ...]) -> list[str]:
                 for name, info in getattr(candidate, "model_fields", {}).items():
                     if info.alias == part:
                         following.extend(_models(candidate.model_fields[name].annotation))
-        models = following or models
+        models = _unwrapped(following) or models
     names: dict[str, None] = {}
     for candidate in models:
         for name, info in getattr(candidate, "model_fields", {}).items():
@@ -194,6 +194,20 @@ def _models(annotation: Any) -> list[Any]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [m for argument in get_args(annotation) for m in _models(argument)]
+
+
+def _unwrapped(models: list[Any]) -> list[Any]:
+    """The models themselves, with a RootModel replaced by the models it stands for."""
+    found: list[Any] = []
+    for model in models:
+        found.extend(_models(model.model_fields["root"].annotation) if issubclass(model, RootModel) else [model])
+    return found
+
+
+def _tags(model: Any) -> tuple[Any, ...]:
+    """The values of a model's `type` key: pydantic puts them into the location of an error inside a union."""
+    info = getattr(model, "model_fields", {}).get("type")
+    return get_args(info.annotation) if info else ()
 
 
 def _where(path: Path, lines: dict[KeyPath, int], keys: KeyPath) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class CdpError(Exception):
     """A failure with an explanation.
@@ -27,9 +29,25 @@ class CdpError(Exception):
 
 
 class DeclarationError(CdpError):
-    """A YAML declaration is wrong."""
+    """A YAML declaration is wrong; `errors` lists the single errors when several were found at once."""
 
     exit_code = 2
+    _errors: tuple[DeclarationError, ...] = ()
+
+    @property
+    def errors(self) -> tuple[DeclarationError, ...]:
+        """The single errors: this one itself, unless it was made by `all_of`."""
+        return self._errors or (self,)
+
+    @classmethod
+    def all_of(cls, errors: Iterable[DeclarationError]) -> DeclarationError:
+        """One error that says everything that is wrong, each message once, in the given order."""
+        single = {e.render(): e for error in errors for e in error.errors}
+        if len(single) == 1:
+            return next(iter(single.values()))
+        joined = cls("\n".join(single))
+        joined._errors = tuple(single.values())
+        return joined
 
 
 class ConfigurationError(CdpError):

@@ -1,0 +1,110 @@
+"""`dbt_project/tags/<name>.yml`: one tag a file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, RootModel, model_validator
+
+from cdp.declarations import Declaration
+from dbt_declarations.kinds.base import Dated, Days, Expression, FactTable, Name, PlainText
+
+ValueType = Literal["boolean", "number", "text", "date", "list"]
+Aggregate = Literal[
+    "count",
+    "count_distinct",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "first",
+    "last",
+    "most_frequent",
+    "days_since",
+    "collect",
+]
+# These count or date whole facts; every other aggregate needs `of`.
+WITHOUT_OF = ("count", "days_since")
+# A person without a fact has 0 of these, not nothing.
+ZERO_BY_DEFAULT = ("count", "count_distinct", "sum")
+
+
+class AttributeTag(Dated):
+    """The value comes straight from the profile."""
+
+    type: Literal["attribute"]
+    value: Expression
+    value_type: ValueType | None = Field(None, description="Checked against the type of the expression.")
+
+
+class StatisticalTag(Dated):
+    """The value is an aggregate over the facts of a person."""
+
+    type: Literal["statistical"]
+    over: FactTable = Field(description="The facts: event, order, lead or stage_change.")
+    aggregate: Aggregate
+    of: Expression | None = Field(None, description="What is aggregated; not for count and days_since.")
+    where: Expression | None = Field(None, description="Which facts count; all when it is missing.")
+    window_days: Days | None = Field(None, description="Only facts of the last so many days before as_of.")
+    value_type: ValueType | None = Field(None, description="Checked against the type of the aggregate.")
+
+    @model_validator(mode="after")
+    def _of_where_needed(self) -> StatisticalTag:
+        if self.aggregate in WITHOUT_OF and self.of is not None:
+            raise ValueError(f"no `of` with aggregate: {self.aggregate}, which looks at whole facts")
+        if self.aggregate not in WITHOUT_OF and self.of is None:
+            raise ValueError(f"`of: <expression>` with aggregate: {self.aggregate}")
+        return self
+
+
+class Case(Declaration):
+    """One value of an exclusive list; the first case whose `when` is true gives the value."""
+
+    value: PlainText
+    when: Expression
+
+
+class RuleTag(Dated):
+    """True or false by a condition (`when`), or one of several values, the first that holds (`cases`)."""
+
+    type: Literal["rule"]
+    when: Expression | None = None
+    cases: list[Case] | None = Field(None, min_length=1)
+    otherwise: PlainText | None = Field(None, description="The value when no case holds; nothing when missing.")
+    group: Name | None = Field(None, description="At most one tag of a group is true for a person.")
+    priority: Annotated[int, Field(strict=True, ge=1)] | None = Field(
+        None, description="Order within the group; the least wins."
+    )
+    value_type: Literal["boolean", "text"] | None = None
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> RuleTag:
+        if (self.when is None) == (self.cases is None):
+            raise ValueError("either `when` (true or false) or `cases` (one of several values)")
+        if self.otherwise is not None and self.cases is None:
+            raise ValueError("`otherwise` only together with `cases`")
+        if (self.group is None) != (self.priority is None):
+            raise ValueError("`group` and `priority` together")
+        if self.group is not None and self.cases is not None:
+            raise ValueError("`group` only with `when`: cases exclude each other already")
+        if self.value_type is not None and (self.value_type == "boolean") != (self.cases is None):
+            raise ValueError("value_type boolean with `when`, text with `cases`")
+        values = [case.value for case in self.cases or []]
+        if len(set(values)) < len(values):
+            raise ValueError("each value in one case; join the conditions with `or`")
+        return self
+
+
+class ManualTag(Dated):
+    """People set the value in seeds/tags/manual_tags.csv; the latest row of a person counts."""
+
+    type: Literal["manual"]
+    value_type: ValueType
+    allowed_values: list[PlainText] | None = Field(None, min_length=1, description="Any value when missing.")
+
+
+Tag = AttributeTag | StatisticalTag | RuleTag | ManualTag
+
+
+class TagFile(RootModel[Annotated[Tag, Field(discriminator="type")]]):
+    """A tag: a typed fact about a person that people name and use."""

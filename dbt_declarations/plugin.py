@@ -1,0 +1,44 @@
+"""The hook by which dbt runs the compiler before it reads the project's files.
+
+Source of the contract: dbt.plugins.manager of dbt-core 1.11 (class dbtPlugin, `initialize`). An exception raised here
+stops dbt; its text is shown as a runtime error without a traceback.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dbt.flags import get_flags
+from dbt.plugins.manager import dbtPlugin
+
+from cdp.errors import CdpError
+from cdp.settings import Settings, get_settings
+from dbt_declarations.writer import refresh
+
+
+class DeclarationsPlugin(dbtPlugin):
+    """Brings models/generated/ and macros/generated/ up to date; leaves other dbt projects alone."""
+
+    def initialize(self) -> None:
+        """Compile when an input changed. Raises what dbt shows as its error when a declaration is wrong."""
+        project_dir = getattr(get_flags(), "PROJECT_DIR", None)
+        if project_dir is None:
+            return
+        settings = get_settings()
+        if Path(project_dir).resolve() != settings.dbt_dir.resolve():
+            return
+        try:
+            refresh(settings, _compile)
+        except CdpError as error:
+            raise DeclarationsAreWrong(f"the declarations are wrong:\n{error.render()}") from None
+
+
+def _compile(settings: Settings) -> dict[Path, str]:
+    # Imported only when something changed: sqlglot and the compiler cost more than the check of the digests.
+    from dbt_declarations.compiler import compile_all
+
+    return compile_all(settings)
+
+
+class DeclarationsAreWrong(Exception):
+    """Carries the readable message of the compiler through dbt."""

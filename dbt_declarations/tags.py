@@ -1,0 +1,242 @@
+"""Checks tags: every expression is typed, every name exists, nothing is defined by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cdp.declarations import Document
+from cdp.errors import DeclarationError
+from dbt_declarations.contracts import Column, Type
+from dbt_declarations.expressions import Typed
+from dbt_declarations.facts import Measure, Selection, measure_type
+from dbt_declarations.graph import cycles, layers
+from dbt_declarations.kinds import AttributeTag, ManualTag, RuleTag, StatisticalTag
+from dbt_declarations.kinds.base import Dated
+from dbt_declarations.kinds.tags import ZERO_BY_DEFAULT
+from dbt_declarations.project import Project, declared, duplicates
+from dbt_declarations.scope import Scope
+
+VALUE_TYPES: dict[Type, str] = {
+    "text": "text",
+    "integer": "number",
+    "number": "number",
+    "boolean": "boolean",
+    "date": "date",
+    "timestamp": "date",
+    "list": "list",
+}
+
+
+@dataclass(frozen=True)
+class CheckedTag:
+    """A tag that can be compiled. `kind` is its declared type, or `model` for one written by hand."""
+
+    name: str
+    kind: str
+    type: Type
+    declaration: Dated | None = None
+    cases: tuple[tuple[Typed, str | None], ...] = ()
+    value: Typed | None = None
+    otherwise: str | None = None
+    measure: tuple[str, Measure] | None = None
+    yields_to: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> frozenset[tuple[str, str]]:
+        """The columns that the value is computed from in the wide pass."""
+        typed = [self.value] if self.value else [when for when, _ in self.cases]
+        return frozenset().union(*(t.reads for t in typed), {("tag", n) for n in self.yields_to})
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether the wide pass computes it (the others are joined to the pass)."""
+        return self.kind in ("attribute", "rule")
+
+    @property
+    def zero(self) -> str | None:
+        """The value that says nothing and is not assigned: false, or 0 where there is no fact."""
+        if self.type == "boolean":
+            return "false"
+        aggregate = self.measure[1].aggregate if self.measure else ""
+        return "0" if aggregate in ZERO_BY_DEFAULT else None
+
+
+def check_tags(project: Project) -> list[CheckedTag]:
+    """All tags of the project by name; what is wrong is noted in its problems."""
+    duplicates(project.tags, project.tag_models, "tag", project.problems)
+    documents = {declared(d).name: d for d in project.tags}
+    profile = Scope(project.profile_scope())
+    found: dict[str, CheckedTag] = {}
+    for name, document in documents.items():
+        tag = _first_step(project, document, profile)
+        if tag is not None:
+            found[name] = tag
+    for name in project.tag_models:
+        handwritten = _handwritten(project, name)
+        if handwritten is not None:
+            found[name] = handwritten
+    columns = {n: Column(n, t.type) for n, t in found.items()}
+    # A tag with an error still has a name: others that use it are not wrong because of it.
+    guessed = {**project.broken("tags"), **_guessed(documents, columns)}
+    everything = Scope({**profile.namespaces, "tag": {**guessed, **columns}})
+    for name, document in documents.items():
+        if isinstance(declared(document), RuleTag):
+            rule = _rule(project, document, everything)
+            if rule is not None:
+                found[name] = rule
+    _check_groups(project, documents, found)
+    uses = {n: {c for ns, c in t.reads if ns == "tag"} for n, t in found.items()}
+    for path in cycles(uses):
+        document = documents[path[0]]
+        project.problems.errors.append(
+            document.error(("name",), f"tag is defined by itself: {' -> '.join(path)}", fix="break the circle")
+        )
+    return [found[n] for n in sorted(found)]
+
+
+def tag_layers(tags: list[CheckedTag]) -> list[list[CheckedTag]]:
+    """Computed tags in layers; each uses tags of earlier layers and tags that are joined."""
+    computed = {t.name: t for t in tags if t.is_computed}
+    uses = {n: {c for ns, c in t.reads if ns == "tag"} & computed.keys() for n, t in computed.items()}
+    return [[computed[n] for n in layer] for layer in layers(uses)]
+
+
+def _guessed(documents: dict[str, Document[Any]], known: dict[str, Column]) -> dict[str, Column]:
+    guesses: dict[str, Column] = {}
+    for name, document in documents.items():
+        tag = declared(document)
+        if name not in known:
+            kind: Type = ("text" if tag.cases else "boolean") if isinstance(tag, RuleTag) else "any"
+            guesses[name] = Column(name, kind)
+    return guesses
+
+
+def _first_step(project: Project, document: Document[Any], profile: Scope) -> CheckedTag | None:
+    tag = declared(document)
+    if isinstance(tag, AttributeTag):
+        value = project.check(document, ("value",), tag.value, profile)
+        if value is None:
+            return None
+        _check_type(project, document, value.type, tag.value_type)
+        _check_pii(project, document, value, profile)
+        return CheckedTag(tag.name, tag.type, _day(value.type), tag, value=value)
+    if isinstance(tag, StatisticalTag):
+        return _statistical(project, document, tag)
+    if isinstance(tag, ManualTag):
+        kinds: dict[str, Type] = {
+            "number": "number",
+            "text": "text",
+            "boolean": "boolean",
+            "date": "date",
+            "list": "list",
+        }
+        return CheckedTag(tag.name, tag.type, kinds[tag.value_type], tag)
+    return None
+
+
+def _statistical(project: Project, document: Document[Any], tag: StatisticalTag) -> CheckedTag | None:
+    scope = project.fact_scope(tag.over)
+    if not scope.namespaces[tag.over]:
+        project.problems.errors.append(
+            document.error(
+                ("over",), f"there is no contract of {tag.over} facts", fix="add the model's columns to its .yml"
+            )
+        )
+        return None
+    where = project.check(document, ("where",), tag.where, scope, "boolean") if tag.where else None
+    numeric = ("number",) if tag.aggregate in ("sum", "avg") else ()
+    of = project.check(document, ("of",), tag.of, scope, *numeric) if tag.of else None
+    if (tag.where and where is None) or (tag.of and of is None):
+        return None
+    kind = measure_type(tag.aggregate, of.type if of else None)
+    _check_type(project, document, kind, tag.value_type)
+    measure = Measure(tag.name, tag.aggregate, of, Selection(where, tag.window_days))
+    return CheckedTag(tag.name, tag.type, _day(kind), tag, measure=(tag.over, measure))
+
+
+def _rule(project: Project, document: Document[Any], scope: Scope) -> CheckedTag | None:
+    tag: RuleTag = declared(document)
+    if tag.when is not None:
+        value = project.check(document, ("when",), tag.when, scope, "boolean")
+        return CheckedTag(tag.name, tag.type, "boolean", tag, value=value) if value else None
+    cases = []
+    for position, case in enumerate(tag.cases or []):
+        when = project.check(document, ("cases", position, "when"), case.when, scope, "boolean")
+        if when is not None:
+            cases.append((when, case.value))
+    return CheckedTag(tag.name, tag.type, "text", tag, cases=tuple(cases), otherwise=tag.otherwise)
+
+
+def _check_groups(project: Project, documents: dict[str, Document[Any]], found: dict[str, CheckedTag]) -> None:
+    """The tags of a group yield to those of a lower priority number."""
+    groups: dict[str, list[tuple[int, str]]] = {}
+    for name, document in documents.items():
+        tag = declared(document)
+        if isinstance(tag, RuleTag) and tag.group and tag.priority:
+            groups.setdefault(tag.group, []).append((tag.priority, name))
+    for group, members in groups.items():
+        taken: dict[int, str] = {}
+        for priority, name in sorted(members):
+            if priority in taken:
+                project.problems.errors.append(
+                    documents[name].error(
+                        ("priority",),
+                        f'priority {priority} of group "{group}" is taken by {taken[priority]}',
+                        expected="each priority once in a group",
+                        fix="choose another priority",
+                    )
+                )
+            elif name in found:
+                found[name] = replace(found[name], yields_to=tuple(n for n in taken.values() if n in found))
+            taken.setdefault(priority, name)
+
+
+def _check_type(project: Project, document: Document[Any], found: Type, declared_type: str | None) -> None:
+    value_type = VALUE_TYPES.get(found)
+    if value_type is None:
+        project.problems.errors.append(
+            document.error((), "the value has no type: it is always null", fix="write a value")
+        )
+    elif declared_type is not None and value_type != declared_type:
+        project.problems.errors.append(
+            document.error(
+                ("value_type",), f'is "{declared_type}", but the value is a {value_type}', expected=value_type
+            )
+        )
+
+
+def _check_pii(project: Project, document: Document[Any], value: Typed, scope: Scope) -> None:
+    personal = sorted(f"{n}.{c}" for n, c in value.reads if scope.namespaces[n][c].is_pii)
+    if personal and declared(document).pii is None:
+        project.problems.errors.append(
+            document.error(
+                ("value",),
+                f"reads personal data ({', '.join(personal)})",
+                expected="pii: true when the value itself is personal data, pii: false when it is not",
+                fix='add "pii:"',
+            )
+        )
+
+
+def _handwritten(project: Project, name: str) -> CheckedTag | None:
+    """A tag written by hand; its .yml says the type of `value`."""
+    path = project.tag_models[name]
+    contract = project.contracts.get(path.stem)
+    column = contract.columns.get("value") if contract else None
+    if column is None or column.type not in VALUE_TYPES:
+        project.problems.errors.append(
+            DeclarationError(
+                "the type of its value is not declared",
+                where=str(path),
+                expected=f"{path.stem}.yml beside it with the columns person_id and value, each with data_type",
+                fix="add the file",
+            )
+        )
+        return None
+    return CheckedTag(name, "model", _day(column.type))
+
+
+def _day(kind: Type) -> Type:
+    """Tags hold days, not moments."""
+    return "date" if kind == "timestamp" else kind

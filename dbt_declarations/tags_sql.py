@@ -1,0 +1,191 @@
+# ruff: noqa: S608  (SQL text is built here from checked parts and parsed again by `finish`)
+"""Writes the models of tags: one pass over each table of facts, one wide pass over persons, one row per tag."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dbt_declarations.facts import Measure, pass_over
+from dbt_declarations.scope import AS_OF
+from dbt_declarations.sql import DATA_TYPES, constants, finish, name, ref, render, text, while_active
+from dbt_declarations.tags import VALUE_TYPES, CheckedTag, tag_layers
+from dbt_declarations.wide import base
+
+WIDE = "int_tags__person_tagged"
+_LAST_SEEN = ("person", "last_seen_at")
+CATALOGUE = (
+    ("tag", "varchar"),
+    ("value_type", "varchar"),
+    ("source", "varchar"),
+    ("owner", "varchar"),
+    ("description", "varchar"),
+    ("refresh", "varchar"),
+    ("is_pii", "boolean"),
+    ("exclusive_group", "varchar"),
+    ("since_on", "date"),
+    ("expires_on", "date"),
+)
+
+
+def fact_model(over: str) -> str:
+    """Name of the model with the aggregates over one table of facts."""
+    return f"int_tags__{over}s_aggregated"
+
+
+def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
+    """SQL by model name."""
+    by_table: dict[str, list[Measure]] = {}
+    for tag in tags:
+        if tag.measure:
+            by_table.setdefault(tag.measure[0], []).append(tag.measure[1])
+    models = {
+        fact_model(over): finish(
+            pass_over(over, measures), schema="tags", what=f"One row: a person with facts ({over}) that count for tags."
+        )
+        for over, measures in sorted(by_table.items())
+    }
+    models[WIDE] = finish(_wide(tags), schema="tags", what="One row: a person with every tag and since when.")
+    models["int_tags__tags_unpivoted"] = finish(
+        _unpivoted(tags), schema="tags", what="One row: a person and a tag.", materialized="view"
+    )
+    models["person_tags"] = finish(_person_tags(tags), schema="tags", what="One row: a person, one column per tag.")
+    models["tag"] = finish(_catalogue(tags), schema="tags", what="One row: a tag.")
+    models["tag_allowed_value"] = finish(_allowed(tags), schema="tags", what="One row: a value a manual tag may have.")
+    return models
+
+
+def data_type(tag: CheckedTag) -> str:
+    """The column type of a tag in person_tags."""
+    return DATA_TYPES[tag.type]
+
+
+def _wide(tags: Sequence[CheckedTag]) -> str:
+    reads = {r for t in tags for r in t.reads if r[0] != "tag"} | {_LAST_SEEN}
+    columns, joins = _joined([t for t in tags if not t.is_computed])
+    ctes = [*_manual(tags), f"layer_0 as ({base(reads, columns, joins)})"]
+    layers = tag_layers(list(tags))
+    for position, layer in enumerate(layers, start=1):
+        computed = [
+            f"{_value(t)} as {name(f'tag__{t.name}')}, {_since(t)} as {name(f'since__{t.name}')}" for t in layer
+        ]
+        ctes.append(f"layer_{position} as (select *, {', '.join(computed)} from layer_{position - 1})")
+    final = "".join(f", {name(f'tag__{t.name}')}, {name(f'since__{t.name}')}" for t in tags)
+    ctes.append(f"final as (select person_id{final} from layer_{len(layers)})")
+    return "with " + ",\n".join(ctes) + "\nselect * from final"
+
+
+def _joined(tags: Sequence[CheckedTag]) -> tuple[list[str], list[str]]:
+    """Columns and joins of the tags that are aggregated, set by people or written by hand."""
+    columns: list[str] = []
+    joins: dict[str, None] = {}
+    for tag in tags:
+        if tag.measure:
+            alias, source = f"facts_{tag.measure[0]}", name(tag.name)
+            value = f"{alias}.{source}"
+            since = f"{alias}.{name(f'{tag.name}__at')}"
+            joins[f"left join {ref(fact_model(tag.measure[0]))} as {alias} on {alias}.person_id = person.person_id"] = (
+                None
+            )
+            value = f"coalesce({value}, {tag.zero})" if tag.zero else value
+        elif tag.kind == "manual":
+            value, since = f"manual.{name(f'tag__{tag.name}')}", f"manual.{name(f'since__{tag.name}')}"
+            joins["left join manual on manual.person_id = person.person_id"] = None
+        else:
+            alias = name(f"tag_{tag.name}")
+            value, since = f"{alias}.value", "person.last_seen_at"
+            joins[f"left join {ref(f'tag_{tag.name}')} as {alias} on {alias}.person_id = person.person_id"] = None
+        cast = f"cast({value} as {data_type(tag)})"
+        columns.append(f"{while_active(tag.declaration, cast)} as {name(f'tag__{tag.name}')}")
+        columns.append(f"{_not_after(since)} as {name(f'since__{tag.name}')}")
+    return columns, list(joins)
+
+
+def _manual(tags: Sequence[CheckedTag]) -> list[str]:
+    manual = [t for t in tags if t.kind == "manual"]
+    if not manual:
+        return []
+    columns = []
+    for tag in manual:
+        chosen = f"filter (where tag = {text(tag.name)})"
+        value = f"max(value) {chosen}"
+        if tag.type == "list":
+            value = f"list_sort(list_distinct(string_split({value}, '|')))"
+        columns.append(f"try_cast({value} as {data_type(tag)}) as {name(f'tag__{tag.name}')}")
+        columns.append(f"max(set_at) {chosen} as {name(f'since__{tag.name}')}")
+    select = f"select person_id, {', '.join(columns)} from {ref('int_tags__manual_resolved')}"
+    return [f"manual as ({select} where problem is null group by person_id)"]
+
+
+def _value(tag: CheckedTag) -> str:
+    if tag.value is None:
+        branches = " ".join(f"when {render(when)} then {text(value or '')}" for when, value in tag.cases)
+        otherwise = f" else {text(tag.otherwise)}" if tag.otherwise else ""
+        value = f"case {branches}{otherwise} end"
+    elif tag.type == "boolean":
+        value = f"coalesce({render(tag.value)}, false)"
+    elif tag.type == "number":
+        value = f"case when isfinite({render(tag.value)}) then {render(tag.value)} end"
+    else:
+        value = f"nullif({render(tag.value)}, '')" if tag.type == "text" else render(tag.value)
+    for other in tag.yields_to:
+        value = f"{value} and not coalesce({name(f'tag__{other}')}, false)"
+    return f"cast({while_active(tag.declaration, value)} as {data_type(tag)})"
+
+
+def _since(tag: CheckedTag) -> str:
+    """The newest of what the value rests on: the facts behind other tags, the profile for everything else."""
+    others = sorted(name(f"since__{c}") for ns, c in tag.reads if ns == "tag")
+    if not others or any(ns != "tag" for ns, _ in tag.reads):
+        others.append(name("__".join(_LAST_SEEN)))
+    return others[0] if len(others) == 1 else f"greatest({', '.join(others)})"
+
+
+def _not_after(moment: str) -> str:
+    return f"least({moment}, {AS_OF})"
+
+
+def _unpivoted(tags: Sequence[CheckedTag]) -> str:
+    selects = []
+    for tag in tags:
+        column = name(f"tag__{tag.name}")
+        counts = f"{column} is not null" if tag.zero is None else (column if tag.zero == "false" else f"{column} <> 0")
+        selects.append(
+            f"select person_id, {text(tag.name)} as tag, {_as_text(tag, column)} as value,"
+            f" least({name(f'since__{tag.name}')}, {AS_OF}) as since_at from {ref(WIDE)} where {counts}"
+        )
+    empty = constants(
+        (("person_id", "varchar"), ("tag", "varchar"), ("value", "varchar"), ("since_at", "timestamp")), []
+    )
+    return "\nunion all\n".join(selects) or empty
+
+
+def _as_text(tag: CheckedTag, column: str) -> str:
+    if tag.type == "list":
+        return f"cast(to_json({column}) as varchar)"
+    if tag.type == "number":
+        whole = f"cast(cast({column} as bigint) as varchar)"
+        return f"case when {column} = floor({column}) and abs({column}) < 1e15 then {whole} else cast({column} as varchar) end"
+    return f"cast({column} as varchar)"
+
+
+def _person_tags(tags: Sequence[CheckedTag]) -> str:
+    columns = "".join(f", {name(f'tag__{t.name}')} as {name(t.name)}" for t in tags)
+    return f"select person_id{columns} from {ref(WIDE)}"
+
+
+def _catalogue(tags: Sequence[CheckedTag]) -> str:
+    rows = []
+    for tag in tags:
+        declaration = tag.declaration
+        said = [None] * 7
+        if declaration:
+            group = getattr(declaration, "group", None)
+            said = [declaration.owner, declaration.description, declaration.refresh, declaration.pii, group]  # type: ignore[list-item]
+            said += [declaration.since, declaration.expires]  # type: ignore[list-item]
+        rows.append([tag.name, VALUE_TYPES[tag.type], tag.kind, *said])
+    return constants(CATALOGUE, rows)
+
+
+def _allowed(tags: Sequence[CheckedTag]) -> str:
+    rows = [[t.name, v] for t in tags for v in sorted(getattr(t.declaration, "allowed_values", None) or [])]
+    return constants((("tag", "varchar"), ("value", "varchar")), rows)

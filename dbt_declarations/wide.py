@@ -1,0 +1,59 @@
+# ruff: noqa: S608  (SQL text is built here from checked parts and parsed again by `finish`)
+"""One row per person with every column that a set of expressions reads: the base of each wide pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dbt_declarations.sql import name, ref
+
+_SIMPLE = {"trait": "person_traits", "rfm": "person_rfm", "tag": "person_tags"}
+
+
+def base(reads: Iterable[tuple[str, str]], extra_columns: Iterable[str] = (), extra_joins: Iterable[str] = ()) -> str:
+    """The select of the base: columns are named `<namespace>__<column>`, each table is joined once if it is read.
+
+    Only persons of the audience have a row. Each joined table has at most one row per person (or account).
+    """
+    columns: dict[str, None] = {"person.person_id": None}
+    joins: dict[str, None] = {
+        f"inner join {ref('audience')} as audience on audience.person_id = person.person_id": None
+    }
+    for namespace, column in sorted(set(reads)):
+        source, join = _place(namespace, column)
+        columns[f"{source} as {name(f'{namespace}__{column}')}"] = None
+        if join:
+            joins[join] = None
+    columns.update(dict.fromkeys(extra_columns))
+    joins.update(dict.fromkeys(extra_joins))
+    listed = ",\n".join(columns)
+    return f"select {listed}\nfrom {ref('person')} as person\n" + "\n".join(joins)
+
+
+def _place(namespace: str, column: str) -> tuple[str, str]:
+    """SQL of the column, and join of a column of a namespace."""
+    if namespace == "person":
+        return f"person.{name(column)}", ""
+    if namespace == "account":
+        return f"account.{name(column)}", _join("account", "account", key="account_key")
+    if namespace == "lifecycle":
+        source = "stage" if column.endswith("_stage") else "entered_at"
+        model = column.removesuffix(f"_{source}")
+        alias = f"lifecycle_{model}"
+        return f"{name(alias)}.{source}", _join("person_lifecycle", alias, only=f"model = '{model}'")
+    if namespace == "score":
+        score, source = (column.removesuffix("_grade"), "grade") if column.endswith("_grade") else (column, "points")
+        alias = f"score_{score}"
+        return f"{name(alias)}.{source}", _join("person_score", alias, only=f"score = '{score}'")
+    if namespace == "segment":
+        alias = f"segment_{column}"
+        distinct = f"left join (select distinct person_id from {ref(alias)}) as {name(alias)}"
+        join = f"{distinct} on {name(alias)}.person_id = person.person_id"
+        return f"({name(alias)}.person_id is not null)", join
+    return f"{namespace}.{name(column)}", _join(_SIMPLE[namespace], namespace)
+
+
+def _join(model: str, alias: str, *, key: str = "person_id", only: str = "") -> str:
+    condition = f"{name(alias)}.{key} = person.{key}"
+    narrowed = f" and {name(alias)}.{only}" if only else ""
+    return f"left join {ref(model)} as {name(alias)} on {condition}{narrowed}"

@@ -1,0 +1,4 @@
+{#- Schemas are the folders' names as they are: no prefix of the target. -#}
+{% macro generate_schema_name(custom_schema_name, node) -%}
+    {{ custom_schema_name if custom_schema_name else target.schema }}
+{%- endmacro %}

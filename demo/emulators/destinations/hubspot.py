@@ -1,0 +1,366 @@
+"""HubSpot CRM as far as a contact sync sees it: contacts (batch upsert, read, archive), properties, limits, errors.
+
+Contract: developers.hubspot.com, "Contacts API", "Properties API", "Error handling" (207 with `objectWriteTraceId`),
+"API usage guidelines" (190 calls in 10 seconds for a private app, 429 with a policy name). Property values must be
+texts; a property must exist before it is written; e-mail addresses are kept in lower case.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from demo.emulators.destinations import Faults
+
+TOKEN = "demo-hubspot-token"  # noqa: S105 - the emulator's own
+BATCH_LIMIT = 100
+_WINDOW_SECONDS = 10.0
+_EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[A-Za-z]{2,}")
+_STAGES = [
+    "subscriber",
+    "lead",
+    "marketingqualifiedlead",
+    "salesqualifiedlead",
+    "opportunity",
+    "customer",
+    "evangelist",
+]
+_STANDARD: dict[str, list[str] | None] = {
+    **dict.fromkeys(["email", "firstname", "lastname", "phone", "company", "jobtitle", "city", "country"]),
+    "lifecyclestage": [*_STAGES, "other"],
+}
+_SCHEMA = """
+create table if not exists contact (id integer primary key, email text unique, properties text not null,
+    created_no integer not null, updated_no integer not null, archived integer not null default 0);
+create table if not exists property (name text primary key, definition text not null, position integer not null);
+create table if not exists property_group (name text primary key, label text not null);
+create table if not exists call (no integer primary key, method text, path text, status integer, inputs integer,
+    too_early integer not null default 0);
+"""
+
+
+def environment(base_url: str) -> dict[str, str]:
+    """Lines of world.env."""
+    return {"CDP_HUBSPOT__BASE_URL": base_url, "CDP_HUBSPOT__TOKEN": TOKEN}
+
+
+def create_app(world_dir: Path, state_dir: Path, faults: Faults, *, burst_limit: int = 190) -> Starlette:
+    """The emulator. `world_dir` is not read: HubSpot holds only what it was sent."""
+    return HubSpot(state_dir, faults, burst_limit).app()
+
+
+class ApiError(Exception):
+    """An answer in HubSpot's error shape."""
+
+    def __init__(self, status: int, category: str, message: str, **more: Any) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {"status": "error", "message": message, "correlationId": "emulated", "category": category, **more}
+
+
+class HubSpot:
+    """State and rules of one portal."""
+
+    def __init__(self, state_dir: Path, faults: Faults, burst_limit: int) -> None:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(state_dir / "hubspot.sqlite", check_same_thread=False, isolation_level=None)
+        self._db.row_factory = sqlite3.Row
+        self._db.executescript("pragma journal_mode = wal; pragma synchronous = normal;" + _SCHEMA)
+        for position, (name, options) in enumerate(_STANDARD.items()):
+            kind = "enumeration" if options else "string"
+            definition = {
+                "name": name,
+                "label": name,
+                "type": kind,
+                "fieldType": "text",
+                "groupName": "contactinformation",
+            }
+            definition["options"] = [{"label": o, "value": o} for o in options or []]  # type: ignore[assignment]
+            self._db.execute(
+                "insert or ignore into property values (?, ?, ?)", (name, json.dumps(definition), position)
+            )
+        self._faults, self._burst_limit = faults, burst_limit
+        self._numbers = itertools.count(1 + (self._db.execute("select max(no) from call").fetchone()[0] or 0))
+        self._recent: deque[float] = deque()
+        self._closed_until = 0.0
+
+    def app(self) -> Starlette:
+        """Routes."""
+        contacts, properties = "/crm/v3/objects/contacts", "/crm/v3/properties/contacts"
+        routes = [
+            (f"{contacts}/batch/upsert", self._upsert, "POST"),
+            (f"{contacts}/batch/read", self._read, "POST"),
+            (f"{contacts}/batch/archive", self._archive, "POST"),
+            (contacts, self._list, "GET"),
+            (properties, self._properties, "GET"),
+            (properties, self._add_property, "POST"),
+            (f"{properties}/groups", self._add_group, "POST"),
+        ]
+        return Starlette(routes=[Route(path, self._guarded(call), methods=[method]) for path, call, method in routes])
+
+    # Rules of every call
+
+    def _guarded(self, handler: Callable[[Request, Any], Response]) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            number, inputs = next(self._numbers), 0
+            too_early = time.monotonic() < self._closed_until
+            try:
+                fault = self._faults.fate("hubspot", number, request.url.path)
+                if fault is not None and not fault.after_effect:
+                    raise self._fault(fault.status, fault.retry_after)
+                self._check_token(request)
+                self._check_rate(too_early)
+                body = await self._body(request)
+                inputs = len(body.get("inputs", [])) if isinstance(body, dict) else 0
+                self._db.execute("begin immediate")
+                try:
+                    answer = handler(request, body)
+                    self._db.execute("commit")
+                except BaseException:
+                    self._db.execute("rollback")
+                    raise
+                if fault is not None:
+                    raise self._fault(fault.status, fault.retry_after)
+            except ApiError as error:
+                headers = {"Retry-After": str(error.body.pop("retryAfter"))} if "retryAfter" in error.body else {}
+                answer = JSONResponse(error.body, error.status, headers)
+            self._db.execute(
+                "insert into call values (?, ?, ?, ?, ?, ?)",
+                (number, request.method, request.url.path, answer.status_code, inputs, too_early),
+            )
+            return answer
+
+        return endpoint
+
+    def _fault(self, status: int, wait: int | None) -> ApiError:
+        if wait is not None:
+            self._closed_until = time.monotonic() + wait
+        more = {"retryAfter": wait} if wait is not None else {}
+        if status == 429:
+            return _rate_error("SECONDLY", more)
+        return ApiError(status, "INTERNAL_ERROR" if status >= 500 else "RATE_LIMITS", "internal error", **more)
+
+    def _check_token(self, request: Request) -> None:
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            raise ApiError(401, "INVALID_AUTHENTICATION", "Authentication credentials not found or not valid.")
+
+    def _check_rate(self, too_early: bool) -> None:
+        now = time.monotonic()
+        if too_early:
+            raise _rate_error("SECONDLY", {"retryAfter": max(1, round(self._closed_until - now + 0.5))})
+        while self._recent and self._recent[0] <= now - _WINDOW_SECONDS:
+            self._recent.popleft()
+        if len(self._recent) >= self._burst_limit:
+            raise _rate_error("TEN_SECONDLY_ROLLING", {"retryAfter": 1 + int(self._recent[0] + _WINDOW_SECONDS - now)})
+        self._recent.append(now)
+
+    async def _body(self, request: Request) -> Any:
+        if request.method == "GET":
+            return {}
+        try:
+            return json.loads(await request.body())
+        except ValueError:
+            raise ApiError(400, "VALIDATION_ERROR", "Invalid input JSON") from None
+
+    # Contacts
+
+    def _upsert(self, _request: Request, body: Any) -> Response:
+        inputs = _inputs(body)
+        for position, item in enumerate(inputs):
+            if item.get("idProperty") != "email":
+                raise ApiError(400, "VALIDATION_ERROR", f"inputs[{position}].idProperty must name a unique property")
+            if not isinstance(item.get("properties"), dict):
+                raise ApiError(400, "VALIDATION_ERROR", f"inputs[{position}].properties is required")
+            for name, value in item["properties"].items():
+                if not isinstance(value, str):
+                    message = (
+                        f"Cannot deserialize value of type `java.lang.String` (inputs[{position}].properties.{name})"
+                    )
+                    raise ApiError(400, "VALIDATION_ERROR", f"Invalid input JSON: {message}")
+        emails = [item["id"].strip().lower() for item in inputs]
+        if len(set(emails)) != len(emails):
+            raise ApiError(400, "VALIDATION_ERROR", "Duplicate IDs found in batch input: ids must be unique")
+        definitions = {r["name"]: json.loads(r["definition"]) for r in self._db.execute("select * from property")}
+        wrong = [_violation(item, email, definitions) for item, email in zip(inputs, emails, strict=True)]
+        # Partial results are given only to callers who mark each input; else one bad row fails the call.
+        if any(wrong) and not all("objectWriteTraceId" in item for item in inputs):
+            raise next(error for error in wrong if error is not None)
+        results, errors = [], []
+        for item, email, error in zip(inputs, emails, wrong, strict=True):
+            trace = item.get("objectWriteTraceId")
+            if error is None:
+                results.append({**self._write(email, item["properties"]), "objectWriteTraceId": trace})
+            else:
+                context = {**error.body.get("context", {}), "objectWriteTraceId": [trace]}
+                errors.append({**error.body, "context": context})
+        return _batch_answer(results, errors)
+
+    def _write(self, email: str, properties: dict[str, str]) -> dict[str, Any]:
+        number = 1 + (self._db.execute("select max(updated_no) from contact").fetchone()[0] or 0)
+        found = self._db.execute("select * from contact where email = ?", (email,)).fetchone()
+        is_new = found is None or bool(found["archived"])
+        held: dict[str, str] = {} if found is None else json.loads(found["properties"])
+        given = {**properties, "email": email}
+        before, after = held.get("lifecyclestage"), given.get("lifecyclestage")
+        if before in _STAGES and after in _STAGES and _STAGES.index(after) < _STAGES.index(before):
+            # A stage does not go back unless it is cleared first; HubSpot says nothing and keeps the later one.
+            del given["lifecyclestage"]
+        held = {name: value for name, value in {**held, **given}.items() if value != ""}
+        if found is None:
+            cursor = self._db.execute(
+                "insert into contact (email, properties, created_no, updated_no) values (?, ?, ?, ?)",
+                (email, json.dumps(held, sort_keys=True, ensure_ascii=False), number, number),
+            )
+            contact_id, created = cursor.lastrowid, number
+        else:
+            contact_id, created = found["id"], found["created_no"]
+            self._db.execute(
+                "update contact set properties = ?, updated_no = ?, archived = 0 where id = ?",
+                (json.dumps(held, sort_keys=True, ensure_ascii=False), number, contact_id),
+            )
+        return {**_contact(contact_id, held, created, number), "new": is_new}
+
+    def _read(self, _request: Request, body: Any) -> Response:
+        inputs, by = _inputs(body), body.get("idProperty")
+        column = "email" if by == "email" else "id"
+        results, missing = [], []
+        for item in inputs:
+            value = item["id"].strip().lower()
+            query = f"select * from contact where {column} = ? and archived = 0"  # noqa: S608 - one of two constants
+            found = self._db.execute(query, (value,)).fetchone()
+            if found is None:
+                missing.append(value)
+            else:
+                results.append(_of_row(found, body.get("properties")))
+        message = "Could not get some CONTACT objects, they may be deleted or not exist. Check that ids are valid."
+        errors = [{"status": "error", "category": "OBJECT_NOT_FOUND", "message": message, "context": {"ids": missing}}]
+        return _batch_answer(results, errors if missing else [])
+
+    def _archive(self, _request: Request, body: Any) -> Response:
+        for item in _inputs(body):
+            self._db.execute("update contact set archived = 1 where id = ?", (item["id"],))
+        return Response(status_code=204)
+
+    def _list(self, request: Request, _body: Any) -> Response:
+        limit, after = int(request.query_params.get("limit", "10")), int(request.query_params.get("after", "0"))
+        if not 1 <= limit <= 100:
+            raise ApiError(400, "VALIDATION_ERROR", "limit must be between 1 and 100")
+        rows = self._db.execute(
+            "select * from contact where archived = 0 and id > ? order by id limit ?", (after, limit + 1)
+        ).fetchall()
+        answer: dict[str, Any] = {"results": [_of_row(row, None) for row in rows[:limit]]}
+        if len(rows) > limit:
+            answer["paging"] = {"next": {"after": str(rows[limit - 1]["id"])}}
+        return JSONResponse(answer)
+
+    # Properties
+
+    def _properties(self, _request: Request, _body: Any) -> Response:
+        rows = self._db.execute("select definition from property order by position").fetchall()
+        return JSONResponse({"results": [json.loads(row["definition"]) for row in rows]})
+
+    def _add_property(self, _request: Request, body: Any) -> Response:
+        for name in ("name", "label", "type", "fieldType", "groupName"):
+            if not isinstance(body.get(name), str) or not body[name]:
+                raise ApiError(400, "VALIDATION_ERROR", f"Invalid input JSON: {name} is required")
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", body["name"]):
+            raise ApiError(400, "VALIDATION_ERROR", "Property names must be lower case letters, digits and underscores")
+        if body["type"] not in ("string", "number", "bool", "date", "datetime", "enumeration"):
+            raise ApiError(400, "VALIDATION_ERROR", "Invalid property type")
+        if not self._db.execute("select 1 from property_group where name = ?", (body["groupName"],)).fetchone():
+            raise ApiError(400, "VALIDATION_ERROR", "The property group does not exist")
+        if self._db.execute("select 1 from property where name = ?", (body["name"],)).fetchone():
+            raise ApiError(409, "OBJECT_ALREADY_EXISTS", "A property with this name exists already")
+        self._db.execute(
+            "insert into property select ?, ?, max(position) + 1 from property", (body["name"], json.dumps(body))
+        )
+        return JSONResponse(body, 201)
+
+    def _add_group(self, _request: Request, body: Any) -> Response:
+        if not body.get("name") or not body.get("label"):
+            raise ApiError(400, "VALIDATION_ERROR", "name and label are required")
+        if self._db.execute("select 1 from property_group where name = ?", (body["name"],)).fetchone():
+            raise ApiError(409, "OBJECT_ALREADY_EXISTS", "A property group with this name exists already")
+        self._db.execute("insert into property_group values (?, ?)", (body["name"], body["label"]))
+        return JSONResponse(body, 201)
+
+
+def _inputs(body: Any) -> list[dict[str, Any]]:
+    inputs = body.get("inputs") if isinstance(body, dict) else None
+    if not isinstance(inputs, list) or not inputs:
+        raise ApiError(400, "VALIDATION_ERROR", "Invalid input JSON: inputs must be a list that is not empty")
+    if len(inputs) > BATCH_LIMIT:
+        raise ApiError(400, "VALIDATION_ERROR", f"No more than {BATCH_LIMIT} objects can be handled in one request")
+    if not all(isinstance(item, dict) and isinstance(item.get("id"), str) and item["id"] for item in inputs):
+        raise ApiError(400, "VALIDATION_ERROR", "Invalid input JSON: every input needs an id")
+    return inputs
+
+
+def _violation(item: dict[str, Any], email: str, definitions: dict[str, Any]) -> ApiError | None:
+    if not _EMAIL.fullmatch(email):
+        return _invalid("email", "INVALID_EMAIL", f"Email address {email} is invalid")
+    for name, value in item["properties"].items():
+        definition = definitions.get(name)
+        if definition is None:
+            return _invalid(name, "PROPERTY_DOESNT_EXIST", f'Property "{name}" does not exist')
+        options = [option["value"] for option in definition.get("options", [])]
+        if value and options and value not in options:
+            return _invalid(name, "INVALID_OPTION", f"{value} was not one of the allowed options: {', '.join(options)}")
+        if value and definition["type"] == "number" and not re.fullmatch(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", value):
+            return _invalid(name, "INVALID_LONG", f"{value} was not a valid number")
+        if value and definition["type"] == "date" and not re.fullmatch(r"\d{4}-\d\d-\d\d|-?\d+", value):
+            return _invalid(name, "INVALID_DATE", f"{value} was not a valid date")
+    return None
+
+
+def _invalid(name: str, code: str, message: str) -> ApiError:
+    detail = json.dumps([{"isValid": False, "message": message, "error": code, "name": name}])
+    return ApiError(
+        400, "VALIDATION_ERROR", f"Property values were not valid: {detail}", context={"propertyName": [name]}
+    )
+
+
+def _rate_error(policy: str, more: dict[str, Any]) -> ApiError:
+    return ApiError(
+        429, "RATE_LIMITS", "You have reached your limit.", errorType="RATE_LIMIT", policyName=policy, **more
+    )
+
+
+def _batch_answer(results: list[dict[str, Any]], errors: list[dict[str, Any]]) -> JSONResponse:
+    body: dict[str, Any] = {"status": "COMPLETE", "results": results, "startedAt": _time(0), "completedAt": _time(0)}
+    if errors:
+        body |= {"numErrors": len(errors), "errors": errors}
+    return JSONResponse(body, 207 if errors else 200)
+
+
+def _contact(contact_id: Any, properties: dict[str, str], created: int, updated: int) -> dict[str, Any]:
+    return {
+        "id": str(contact_id),
+        "properties": {**properties, "hs_object_id": str(contact_id)},
+        "createdAt": _time(created),
+        "updatedAt": _time(updated),
+        "archived": False,
+    }
+
+
+def _of_row(row: sqlite3.Row, wanted: list[str] | None) -> dict[str, Any]:
+    held = json.loads(row["properties"])
+    chosen = held if wanted is None else {name: held.get(name) for name in wanted}
+    return _contact(row["id"], chosen, row["created_no"], row["updated_no"])
+
+
+def _time(number: int) -> str:
+    # A clock that counts writes: the same requests give the same answers.
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(1_767_225_600 + number))

@@ -1,0 +1,208 @@
+"""Writes the tables of a world as the files its sources would deliver."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+
+from demo.world.summary import STARTED_ON, WorldArguments, WorldSummary
+
+LINES = "(format csv, header false, quote '', escape '', delimiter '')"
+"""A text column written as it is: no quotes, no escapes."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which daily files to write: those of `from_day` and later."""
+
+    from_day: int
+
+
+@dataclass(frozen=True)
+class DailyText:
+    """A daily text file of `text_row`: its header and the columns that it gains at the middle of the horizon."""
+
+    file: str
+    extension: str
+    header: str = ""
+    later_columns: str = ""
+
+    def header_on(self, day: int, horizon: int) -> str:
+        """The header line of a day's file; empty for JSON lines."""
+        return self.header + (self.later_columns if day >= horizon // 2 else "")
+
+
+DAILY_TEXTS = (
+    DailyText("pos/receipts", "csv", "\ufeffreceipt_no;line_no;store;store_time_zone;sold_at;card_no;phone;sku;qty;amount;currency"),
+    DailyText("forms/registrations", "csv", "registration_id,form_id,form_name,name,email,phone,company,campaign,registered_at", ",job_title"),
+    DailyText("forms/checkins", "csv", "registration_id,booth,scanned_at,scanned_by"),
+    DailyText("ads/spend", "csv", "date,platform,campaign_id,campaign,impressions,clicks,cost,currency"),
+    DailyText("coupons/coupons", "csv", "event,coupon_code,campaign,user_id,phone,openid,value_cents,currency,order_id,occurred_at"),
+    DailyText("nps/answers", "jsonl"),
+    DailyText("consent/consents", "jsonl"),
+)
+
+DAILY_PARQUET = {
+    "mini_program/users": ("mini_program_users", "row_no"),
+    "ads/clicks": ("ads_clicks", "clicked_at, row_no"),
+}
+
+BACKING_FILES = (
+    "wechat_oa/followers", "wecom/follow_users", "wecom/corp_tags", "wecom/external_contacts",
+    "crm/accounts", "crm/contacts", "crm/leads", "crm/opportunities", "crm/stage_history", "support/tickets",
+)  # fmt: skip
+
+TRUTH = {
+    "persons": "truth_person",
+    "record_person": "truth_record",
+    "identifier_person": "truth_identifier",
+    "person_account": "truth_person_account",
+    "malformed": "truth_malformed",
+    "person_mess": "(select * from person_mess order by all)",
+}
+
+SHOP_TABLES = {
+    "customers": "customer_id TEXT PRIMARY KEY, user_id TEXT, email TEXT, phone TEXT, first_name TEXT, last_name TEXT, loyalty_card_no TEXT,"
+    " country TEXT NOT NULL, is_guest INTEGER NOT NULL, created_at TEXT NOT NULL, updated_at TEXT NOT NULL",
+    "orders": "order_id TEXT PRIMARY KEY, customer_id TEXT NOT NULL, channel TEXT NOT NULL, status TEXT NOT NULL, currency TEXT NOT NULL,"
+    " total_cents INTEGER NOT NULL, discount_cents INTEGER NOT NULL, coupon_code TEXT, created_at TEXT NOT NULL, paid_at TEXT, shipped_at TEXT, updated_at TEXT NOT NULL",
+    "order_lines": "order_line_id TEXT PRIMARY KEY, order_id TEXT NOT NULL, line_no INTEGER NOT NULL, sku TEXT NOT NULL, product_name TEXT NOT NULL,"
+    " quantity INTEGER NOT NULL, unit_price_cents INTEGER NOT NULL, updated_at TEXT NOT NULL",
+    "refunds": "refund_id TEXT PRIMARY KEY, order_id TEXT NOT NULL, amount_cents INTEGER NOT NULL, currency TEXT NOT NULL, reason TEXT,"
+    " created_at TEXT NOT NULL, updated_at TEXT NOT NULL",
+}
+
+
+def write_world(
+    connection: duckdb.DuckDBPyConnection,
+    arguments: WorldArguments,
+    folder: Path,
+    scope: Scope,
+    threads: int,
+    progress: Callable[[str], None] | None = None,
+) -> WorldSummary:
+    """Write sources, truth and, last, `world.json`. Every file is complete under its name or not there."""
+    writer = _Writer(folder, arguments, scope)
+    for source in {file.split("/")[0] for file in _all_files()} | {"shop", "website", "app"}:
+        (folder / "sources" / source).mkdir(parents=True, exist_ok=True)
+    (folder / "truth").mkdir(exist_ok=True)
+
+    jobs = [*writer.event_jobs(), *writer.text_jobs(), *writer.parquet_jobs()]
+    if progress:
+        progress(f"writing {len(jobs)} daily files")
+    # One statement here is too small for DuckDB to split, so two are run side by side.
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        for _ in pool.map(lambda chunk: writer.run(connection, chunk), [jobs[i::threads] for i in range(threads)]):
+            pass
+    if progress:
+        progress("writing tables and truth")
+    # With one thread, because the row groups of Parquet would otherwise depend on the number of threads.
+    connection.execute("set threads = 1")
+    for file in BACKING_FILES:
+        rows = f"select line from backing_row where file = '{file}' order by updated_at, id"  # noqa: S608 - names of ours
+        writer.copy(connection, rows, f"sources/{file}.jsonl", LINES)
+    for name, table in TRUTH.items():
+        writer.copy(connection, f"from {table}", f"truth/{name}.parquet", "(format parquet, compression zstd)")
+    _write_shop(connection, folder / "sources" / "shop" / "shop.sqlite")
+    return _write_summary(connection, arguments, folder)
+
+
+def _all_files() -> list[str]:
+    return [*(text.file for text in DAILY_TEXTS), *DAILY_PARQUET, *BACKING_FILES]
+
+
+@dataclass(frozen=True)
+class _Job:
+    query: str
+    path: str
+    options: str
+
+
+class _Writer:
+    def __init__(self, folder: Path, arguments: WorldArguments, scope: Scope) -> None:
+        self.folder, self.arguments = folder, arguments
+        self.days = range(scope.from_day, arguments.days)
+
+    def event_jobs(self) -> Iterator[_Job]:
+        for channel in ("website", "app"):
+            for day in self.days:
+                yield _Job(f"from event_lines({channel == 'app'}, {day})", self._daily(f"{channel}/events", day, "jsonl"), LINES)
+
+    def text_jobs(self) -> Iterator[_Job]:
+        for text in DAILY_TEXTS:
+            for day in self.days:
+                header = text.header_on(day, self.arguments.horizon) if text.header else ""
+                rows = f"select position, line from text_row where file = '{text.file}' and file_day = {day}"  # noqa: S608
+                if header:
+                    rows = f"select '' as position, '{header}' as line union all {rows}"  # noqa: S608
+                yield _Job(f"select line from ({rows}) order by position", self._daily(text.file, day, text.extension), LINES)  # noqa: S608
+
+    def parquet_jobs(self) -> Iterator[_Job]:
+        for file, (table, order) in DAILY_PARQUET.items():
+            for day in self.days:
+                query = f"select * exclude (file_day, row_no) from {table} where file_day = {day} order by {order}"  # noqa: S608
+                yield _Job(query, self._daily(file, day, "parquet"), "(format parquet, compression zstd)")
+
+    def run(self, connection: duckdb.DuckDBPyConnection, jobs: list[_Job]) -> None:
+        """Run jobs on a connection of their own; session variables do not pass from one connection to another."""
+        with connection.cursor() as cursor:
+            cursor.execute(f"set variable seed = {self.arguments.seed}")
+            for job in jobs:
+                self.copy(cursor, job.query, job.path, job.options)
+
+    def copy(self, connection: duckdb.DuckDBPyConnection, query: str, path: str, options: str) -> None:
+        target = self.folder / path
+        unfinished = target.with_name("." + target.name + ".part")
+        quoted = str(unfinished).replace("'", "''")
+        connection.execute(f"copy ({query}) to '{quoted}' {options}")
+        unfinished.replace(target)
+
+    def _daily(self, file: str, day: int, extension: str) -> str:
+        return f"sources/{file}-{STARTED_ON + timedelta(days=day):%Y-%m-%d}.{extension}"
+
+
+def _write_shop(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    unfinished = path.with_name("." + path.name + ".part")
+    unfinished.unlink(missing_ok=True)
+    shop = sqlite3.connect(unfinished)
+    try:
+        shop.execute("pragma journal_mode = off")
+        shop.execute("pragma synchronous = off")
+        for table, columns in SHOP_TABLES.items():
+            shop.execute(f"create table {table} ({columns}) without rowid")
+            rows = connection.execute(f"from shop_{table}")
+            places = ", ".join("?" for _ in rows.description or [])
+            while chunk := rows.fetchmany(20_000):
+                shop.executemany(f"insert into {table} values ({places})", chunk)  # noqa: S608 - names of ours
+            shop.execute(f"create index {table}_updated_at on {table} (updated_at)")
+        shop.commit()
+    finally:
+        shop.close()
+    os.replace(unfinished, path)  # noqa: PTH105 - the one call that replaces atomically on every system
+
+
+def _write_summary(connection: duckdb.DuckDBPyConnection, arguments: WorldArguments, folder: Path) -> WorldSummary:
+    counts = connection.execute("select name, sum(written)::bigint, sum(malformed)::bigint from record_count group by 1 order by 1").fetchall()
+    mess = connection.execute("from mess_count order by 1").fetchall()
+    summary = WorldSummary(
+        arguments=arguments,
+        as_of=arguments.as_of,
+        files=sum(1 for path in (folder / "sources").rglob("*") if path.is_file()),
+        records={name: written for name, written, _ in counts},
+        malformed={name: malformed for name, _, malformed in counts if malformed},
+        mess=dict(mess),
+    )
+    target = folder / "world.json"
+    unfinished = target.with_name(".world.json.part")
+    text = json.dumps(summary.model_dump(mode="json"), ensure_ascii=False, indent=2, sort_keys=True)
+    unfinished.write_text(text + "\n", encoding="utf-8")
+    unfinished.replace(target)
+    return summary

@@ -1,0 +1,1 @@
+"""Reverse ETL: send what the warehouse knows to the tools that people work in. Plan, deliver, record."""

@@ -1,0 +1,1 @@
+"""CSV files on an SFTP server."""

@@ -1,0 +1,1 @@
+"""WeCom customer tags."""

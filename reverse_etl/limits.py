@@ -1,0 +1,34 @@
+"""Judges a plan by its sync's blast radius."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from reverse_etl.declaration import Sync
+
+
+def violations_of(counts: Mapping[str, int], sync: Sync) -> Iterator[str]:
+    """Each limit that the plan breaks, as a sentence with the figures and the limit's key.
+
+    Creates are left out of the percentage: after an outage the first rows of a large source are many, and rightly so.
+    """
+    limits = sync.limits
+    source, known = counts["source"], counts["acknowledged"]
+    if source > limits.max_rows:
+        yield f"the source has {source:,} rows; limits.max_rows is {limits.max_rows:,}"
+    if counts["delete"] and source - counts["invalid"] <= 0:
+        yield f"the source has no valid row, and {counts['delete']:,} rows would be deleted"
+    if counts["delete"] > limits.max_deletes:
+        yield f"{counts['delete']:,} rows would be deleted; limits.max_deletes is {limits.max_deletes:,}"
+    changed = counts["acknowledged_update"] + counts["acknowledged_delete"]
+    if known >= max(limits.min_rows_for_percent, 1) and 100 * changed > limits.max_change_percent * known:
+        yield (
+            f"{changed:,} of {known:,} acknowledged rows would change ({100 * changed / known:.1f} %); "
+            f"limits.max_change_percent is {limits.max_change_percent:g}"
+        )
+    invalid = counts["invalid"]
+    if source >= max(limits.min_rows_for_percent, 1) and 100 * invalid > limits.max_invalid_percent * source:
+        yield (
+            f"{invalid:,} of {source:,} rows are invalid ({100 * invalid / source:.1f} %); "
+            f"limits.max_invalid_percent is {limits.max_invalid_percent:g}"
+        )

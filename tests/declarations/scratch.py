@@ -1,0 +1,141 @@
+"""A small dbt project in a folder of a test: contracts, declarations, and tables with the shapes of the contracts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import duckdb
+import yaml
+
+from cdp.settings import Settings
+from dbt_declarations.compiler import compile_project
+from dbt_declarations.project import load_project
+
+AS_OF = "2026-03-01 00:00:00"
+CONTRACTS: dict[str, dict[str, str]] = {
+    "person": {
+        "person_id": "varchar",
+        "first_seen_at": "timestamp",
+        "last_seen_at": "timestamp",
+        "email": "varchar",
+        "email_domain": "varchar",
+        "city": "varchar",
+        "country": "varchar",
+        "birth_on": "date",
+        "job_title": "varchar",
+        "account_key": "varchar",
+        "identifier_count": "bigint",
+        "is_test": "boolean",
+        "is_bot": "boolean",
+        "can_email": "boolean",
+    },
+    "person_event": {
+        "person_id": "varchar",
+        "event_key": "varchar",
+        "event_name": "varchar",
+        "occurred_at": "timestamp",
+        "channel": "varchar",
+        "page_path": "varchar",
+        "product_id": "varchar",
+        "value": "double",
+        "properties": "json",
+    },
+    "person_order": {
+        "person_id": "varchar",
+        "order_key": "varchar",
+        "ordered_at": "timestamp",
+        "channel": "varchar",
+        "status": "varchar",
+        "net_value": "double",
+        "is_revenue": "boolean",
+    },
+    "person_lead": {
+        "person_id": "varchar",
+        "object_type": "varchar",
+        "object_key": "varchar",
+        "stage": "varchar",
+        "created_at": "timestamp",
+        "is_won": "boolean",
+    },
+    "person_stage_change": {
+        "person_id": "varchar",
+        "object_type": "varchar",
+        "object_key": "varchar",
+        "from_stage": "varchar",
+        "to_stage": "varchar",
+        "changed_at": "timestamp",
+        "sequence": "bigint",
+    },
+    "account": {"account_key": "varchar", "industry": "varchar", "employees": "bigint", "country": "varchar"},
+    "person_traits": {"person_id": "varchar", "order_count": "bigint", "revenue": "double", "last_order_at": "timestamp"},
+    "person_rfm": {"person_id": "varchar", "r": "bigint", "f": "bigint", "m": "bigint", "rfm_class": "varchar"},
+}
+PII = {("person", "email")}
+# Tables that hand-written models of the real project make; tests fill what they need.
+FURTHER = {
+    "person_lifecycle": "person_id varchar, model varchar, stage varchar, entered_at timestamp",
+    "person_score": "person_id varchar, score varchar, points double, grade varchar",
+    "int_tags__manual_resolved": "person_id varchar, tag varchar, value varchar, set_at timestamp, problem varchar",
+}
+HEAD = "owner: growth\ndescription: For a test.\n"
+
+
+def write_contracts(dbt_dir: Path) -> None:
+    """The contracts of the profiles, one file a model."""
+    folder = dbt_dir / "models" / "profiles"
+    folder.mkdir(parents=True, exist_ok=True)
+    for model, columns in CONTRACTS.items():
+        listed = [
+            {"name": n, "data_type": t, **({"meta": {"pii": "email"}} if (model, n) in PII else {})}
+            for n, t in columns.items()
+        ]
+        (folder / f"{model}.yml").write_text(yaml.safe_dump({"models": [{"name": model, "columns": listed}]}))
+
+
+def write(dbt_dir: Path, path: str, text: str) -> Path:
+    """A declaration; `name`, `owner` and `description` are added when the text has no name."""
+    target = dbt_dir / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    head = "" if re.search(r"^(name|owner|models):", text, re.M) else f"name: {target.stem}\n{HEAD}"
+    target.write_text(head + text, encoding="utf-8")
+    return target
+
+
+def compiled(dbt_dir: Path) -> dict[str, str]:
+    """Generated files of the project by the name of the model (or file)."""
+    files = compile_project(load_project(dbt_dir))
+    return {p.stem if p.suffix == ".sql" else p.name: text for p, text in files.items()}
+
+
+def settings(root: Path) -> Settings:
+    """Settings of a project below a test's folder."""
+    return Settings(project_root=root, data_dir=root / "data")
+
+
+def runnable(sql: str, as_of: str = AS_OF) -> str:
+    """The SQL of a generated model as DuckDB runs it, without dbt."""
+    sql = re.sub(r"\{\{ config\(.*?\) \}\}", "", sql)
+    sql = re.sub(r"\{\{ ref\('(\w+)'\) \}\}", r'"\1"', sql)
+    return sql.replace("{{ as_of() }}", f"(timestamp '{as_of}')")
+
+
+def warehouse(threads: int = 2) -> duckdb.DuckDBPyConnection:
+    """An empty in-memory warehouse with the tables of the contracts."""
+    connection = duckdb.connect(config={"threads": threads})
+    for model, columns in CONTRACTS.items():
+        listed = ", ".join(f'"{n}" {t}' for n, t in columns.items())
+        connection.execute(f"create table {model} ({listed})")
+    for model, columns in FURTHER.items():
+        connection.execute(f"create table {model} ({columns})")
+    return connection
+
+
+def build(connection: duckdb.DuckDBPyConnection, models: dict[str, str], as_of: str = AS_OF) -> None:
+    """Create every generated model as a table, in the order of their references."""
+    pending = {n: runnable(s, as_of) for n, s in models.items() if not n.endswith(".yml")}
+    while pending:
+        ready = [n for n, s in pending.items() if not any(f'"{o}"' in s.replace(f'as "{o}"', "") for o in pending if o != n)]
+        assert ready, f"models that wait for each other: {sorted(pending)}"
+        for name in ready:
+            connection.execute(f'create or replace table "{name}" as {pending.pop(name)}')
