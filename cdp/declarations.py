@@ -117,7 +117,7 @@ def _locate(node: yaml.Node, keys: KeyPath, lines: dict[KeyPath, int], path: Pat
             line = key_node.start_mark.line + 1
             if key in lines:
                 raise DeclarationError(
-                    f'{".".join(map(str, key))}: written twice (first in line {lines[key]})',
+                    f"{'.'.join(map(str, key))}: written twice (first in line {lines[key]})",
                     where=f"{_short(path)}:{line}",
                     fix="keep one of the two",
                 )
@@ -131,7 +131,7 @@ def _locate(node: yaml.Node, keys: KeyPath, lines: dict[KeyPath, int], path: Pat
 def _explain(
     error: ErrorDetails, path: Path, lines: dict[KeyPath, int], data: Any, model: type[BaseModel]
 ) -> DeclarationError:
-    keys, parent = _written_keys(error["loc"], data)
+    keys = _written_keys(error["loc"], data)
     where = _where(path, lines, keys)
     name = ".".join(str(k) for k in keys) or "(whole file)"
     if error["type"] == "extra_forbidden":
@@ -154,20 +154,18 @@ def _explain(
     return DeclarationError(f"{name}: cannot be used{shown}", where=where, expected=expected, fix=hint)
 
 
-def _written_keys(loc: tuple[str | int, ...], data: Any) -> tuple[KeyPath, Any]:
+def _written_keys(loc: tuple[str | int, ...], data: Any) -> KeyPath:
     """The part of pydantic's location that stands in the file (without the tags it adds for unions)."""
     keys: list[str | int] = []
-    parent, current = None, data
+    current = data
     for position, part in enumerate(loc):
-        if isinstance(current, dict) and part in current:
+        within = isinstance(current, list) and isinstance(part, int) and part < len(current)
+        if within or (isinstance(current, dict) and part in current):
             keys.append(part)
-            parent, current = current, current[part]
-        elif isinstance(current, list) and isinstance(part, int) and part < len(current):
-            keys.append(part)
-            parent, current = current, current[part]
+            current = current[part]
         elif position == len(loc) - 1 and isinstance(current, dict):
             keys.append(part)
-    return tuple(keys), parent
+    return tuple(keys)
 
 
 def _accepted(model: Any, loc: tuple[str | int, ...]) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -57,9 +59,44 @@ class Settings(BaseSettings):
         """Folder of the dbt project."""
         return self.project_root / "dbt_project"
 
+    def resolve_as_of(self) -> str:
+        """The "now" of a run, ISO 8601 in UTC: the setting, else the end of the demo world that is the landing folder,
+        else today 00:00 (the one place where a clock is read)."""
+        if self.as_of:
+            return _utc(self.as_of)
+        world = self.absolute(self.landing_dir).parent / "world.json"
+        if world.exists():
+            return _utc(str(json.loads(world.read_text(encoding="utf-8"))["as_of"]))
+        return datetime.now(UTC).strftime("%Y-%m-%dT00:00:00")
+
+    def dbt_environment(self) -> dict[str, str]:
+        """What dbt's profile and macros read from the environment."""
+        return {
+            "CDP_WAREHOUSE_PATH": str(self.warehouse_path),
+            "CDP_AS_OF": self.resolve_as_of(),
+            "CDP_THREADS": str(self.threads),
+            "CDP_DBT_THREADS": str(self.threads),
+            "CDP_MEMORY_LIMIT": self.memory_limit,
+            "CDP_DEFAULT_REGION": self.default_region,
+            "CDP_REPORTING_CURRENCY": self.reporting_currency,
+        }
+
     def ledger_database_url(self) -> str:
         """SQLAlchemy URL of the sync engine's ledger."""
         return self.ledger_url.get_secret_value() or f"sqlite:///{self.path('ledger.sqlite')}"
+
+
+def _utc(text: str) -> str:
+    """An ISO 8601 time as UTC without offset. Raises ConfigurationError."""
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise ConfigurationError(
+            f'"{text}" is not a time', where="CDP_AS_OF (or --as-of)", expected="ISO 8601, e.g. 2026-03-01T00:00:00"
+        ) from None
+    if found.tzinfo:
+        found = found.astimezone(UTC)
+    return found.strftime("%Y-%m-%dT%H:%M:%S")
 
 
 @lru_cache(maxsize=1)

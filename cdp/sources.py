@@ -99,6 +99,7 @@ class Source(Declaration):
         description="How rows are read; `python`: by ingest/sources/<name>.py, where YAML cannot say it."
     )
     active: bool = Field(True, description="Part of a run when CDP_SOURCES is empty.")
+    after_syncs: bool = Field(False, description="Loaded at the end of a run: what comes back from the syncs.")
     connection: list[str] = Field(
         default_factory=list, description="Keys needed as CDP_<NAME>__<KEY>, e.g. [base_url, token]."
     )

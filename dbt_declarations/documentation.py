@@ -54,14 +54,11 @@ def _profiles() -> list[dict[str, Any]]:
 def _tags(tags: Sequence[CheckedTag]) -> list[dict[str, Any]]:
     tables = sorted({t.measure[0] for t in tags if t.measure})
     columns = [(t.name, data_type(t), _said(t)) for t in tags]
+    said = "Every tag as a column with its own type. One row is one person of the audience."
+    wide = _model("person_tags", said, columns, key=_PERSON, contract=True)
+    groups = _group_tests(tags)
     models = [
-        _model(
-            "person_tags",
-            "Every tag as a column with its own type. One row is one person of the audience.",
-            columns,
-            key=_PERSON,
-            contract=True,
-        ),
+        {**wide, "data_tests": groups} if groups else wide,
         _model(
             "tag",
             "The catalogue of tags. One row is one tag.",
@@ -70,6 +67,7 @@ def _tags(tags: Sequence[CheckedTag]) -> list[dict[str, Any]]:
             contract=True,
         ),
         _model("tag_allowed_value", "Values that manual tags may have. One row is one value of a tag."),
+        _model("int_tags__person_gathered", "What tags are computed from. One row is one person.", [_PERSON]),
         _model(
             "int_tags__person_tagged", "The wide pass: each tag and since when. One row is one person.", key=_PERSON
         ),
@@ -78,6 +76,24 @@ def _tags(tags: Sequence[CheckedTag]) -> list[dict[str, Any]]:
     return models + [
         _model(f"int_tags__{o}s_aggregated", f"The pass over {o} facts. One row is one person with facts.", key=_PERSON)
         for o in tables
+    ]
+
+
+def _group_tests(tags: Sequence[CheckedTag]) -> list[dict[str, Any]]:
+    """For each exclusive group: at most one of its tags is true for a person."""
+    groups: dict[str, list[str]] = {}
+    for tag in tags:
+        group = getattr(tag.declaration, "group", None)
+        if group:
+            groups.setdefault(group, []).append(f"cast(coalesce({tag.name}, false) as integer)")
+    return [
+        {
+            "accepted_values": {
+                "name": f"at_most_one_tag_of_group_{group}",
+                "arguments": {"column_name": " + ".join(counted), "values": [0, 1], "quote": False},
+            }
+        }
+        for group, counted in sorted(groups.items())
     ]
 
 

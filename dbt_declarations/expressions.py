@@ -7,8 +7,6 @@ precision, divisors of 0 and casts that do not fit give nothing instead of an er
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import date, datetime
 
 import sqlglot
 from sqlglot import exp
@@ -16,10 +14,21 @@ from sqlglot.errors import SqlglotError
 
 from cdp.declarations import suggest
 from dbt_declarations.contracts import Type
-from dbt_declarations.functions import FUNCTIONS, MOMENTS, NUMBERS, Function, to_double
+from dbt_declarations.functions import DIALECT, FUNCTIONS, MOMENTS, Function, arguments, to_double, written_name
 from dbt_declarations.scope import ExpressionError, Scope
+from dbt_declarations.value_types import (
+    Typed,
+    a_kind,
+    as_moment,
+    check_literal,
+    common,
+    convert,
+    fits,
+    show,
+    syntax_message,
+    to_do,
+)
 
-DIALECT = "duckdb"
 _COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ)
 _ORDERING = (exp.GT, exp.GTE, exp.LT, exp.LTE)
 _ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
@@ -33,16 +42,8 @@ _CASTS: dict[str, tuple[str, Type]] = {
     "DATE": ("date", "date"),
     "TIMESTAMP": ("timestamp", "timestamp"),
 }
+_CLOCK_NAMES = {"now", "today", "get_current_timestamp", "transaction_timestamp", "current_localtimestamp"}
 _CLOCKS = (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.CurrentDatetime)
-
-
-@dataclass(frozen=True)
-class Typed:
-    """A checked expression: its SQL, the type of its value, the (namespace, column) pairs it reads."""
-
-    sql: exp.Expression
-    type: Type
-    reads: frozenset[tuple[str, str]] = frozenset()
 
 
 def check(text: str, scope: Scope, wanted: tuple[Type, ...] = ()) -> Typed:
@@ -52,12 +53,14 @@ def check(text: str, scope: Scope, wanted: tuple[Type, ...] = ()) -> Typed:
         typed = _Checker(scope).visit(tree)
     except SqlglotError as error:
         raise ExpressionError(
-            _syntax(str(error)), expected="an SQL expression", fix="check quotes and brackets"
+            syntax_message(str(error)), expected="an SQL expression", fix="check quotes and brackets"
         ) from None
     except RecursionError:
         raise ExpressionError("is nested too deeply", fix="split it into several declarations") from None
-    if wanted and not any(_fits(typed.type, w) for w in wanted):
-        raise ExpressionError(f"is {_a(typed.type)}", expected=" or ".join(_a(w) for w in wanted), fix=_to(wanted))
+    if wanted and not any(fits(typed.type, w) for w in wanted):
+        raise ExpressionError(
+            f"is {a_kind(typed.type)}", expected=" or ".join(a_kind(w) for w in wanted), fix=to_do(wanted)
+        )
     return typed
 
 
@@ -100,18 +103,18 @@ class _Checker:
 
     def _visit_as(self, node: exp.Expression, wanted: Type, what: str) -> Typed:
         typed = self.visit(node)
-        if not _fits(typed.type, wanted):
-            raise ExpressionError(f"{what} is given {_a(typed.type)}: {_show(node)}", expected=_a(wanted))
+        if not fits(typed.type, wanted):
+            raise ExpressionError(f"{what} is given {a_kind(typed.type)}: {show(node)}", expected=a_kind(wanted))
         return typed
 
     def _column(self, node: exp.Column) -> Typed:
         if node.args.get("db") or node.args.get("catalog") or isinstance(node.this, exp.Star):
-            raise ExpressionError(f'"{_show(node)}" is not a column', expected="column or prefix.column")
+            raise ExpressionError(f'"{show(node)}" is not a column', expected="column or prefix.column")
         namespace, column = self.scope.resolve(node.table.lower(), node.name.lower())
         if column.type in ("json", "other"):
             fix = "write property('name')" if column.name == "properties" and self.scope.facts else "use another column"
             raise ExpressionError(
-                f'"{column.name}" is {_a(column.type)}', expected="a column of a simple type", fix=fix
+                f'"{column.name}" is {a_kind(column.type)}', expected="a column of a simple type", fix=fix
             )
         return Typed(self.scope.written(namespace, column), column.type, frozenset({(namespace, column.name)}))
 
@@ -138,20 +141,20 @@ class _Checker:
     def _comparison(self, node: exp.Expression) -> Typed:
         left, right = self._comparable(node.this, node.expression, node)
         if isinstance(node, _ORDERING) and left.type in ("boolean", "list"):
-            raise ExpressionError(f"{_a(left.type)} has no order: {_show(node)}", expected="= or <>")
+            raise ExpressionError(f"{a_kind(left.type)} has no order: {show(node)}", expected="= or <>")
         return Typed(type(node)(this=left.sql, expression=right.sql), "boolean", left.reads | right.reads)
 
     def _comparable(self, one: exp.Expression, other: exp.Expression, whole: exp.Expression) -> tuple[Typed, Typed]:
         left, right = self.visit(one), self.visit(other)
-        left, right = _as_moment(left, one, right.type), _as_moment(right, other, left.type)
-        if _common([left.type, right.type]) is None:
+        left, right = as_moment(left, one, right.type), as_moment(right, other, left.type)
+        if common([left.type, right.type]) is None:
             raise ExpressionError(
-                f"{_a(left.type)} is compared with {_a(right.type)}: {_show(whole)}",
+                f"{a_kind(left.type)} is compared with {a_kind(right.type)}: {show(whole)}",
                 expected="two values of one type",
-                fix=_convert(left.type, right.type),
+                fix=convert(left.type, right.type),
             )
         if "null" in (left.type, right.type):
-            raise ExpressionError(f"a comparison with null is never true: {_show(whole)}", fix="write `is null`")
+            raise ExpressionError(f"a comparison with null is never true: {show(whole)}", fix="write `is null`")
         return left, right
 
     def _arithmetic(self, node: exp.Expression) -> Typed:
@@ -177,7 +180,7 @@ class _Checker:
 
     def _in(self, node: exp.Expression) -> Typed:
         if node.args.get("query") or node.args.get("unnest") or node.args.get("field"):
-            raise ExpressionError(f"a subquery stands in: {_show(node)}", expected="a list of values")
+            raise ExpressionError(f"a subquery stands in: {show(node)}", expected="a list of values")
         pairs = [self._comparable(node.this, item, node) for item in node.expressions]
         if not pairs:
             raise ExpressionError("in () has no value", expected="a list of values")
@@ -190,7 +193,7 @@ class _Checker:
         elif isinstance(node.expression, exp.Boolean):
             inner = self._visit_as(node.this, "boolean", "is true/false")
         else:
-            raise ExpressionError(f"cannot read: {_show(node)}", expected="is null, is true or is false")
+            raise ExpressionError(f"cannot read: {show(node)}", expected="is null, is true or is false")
         return Typed(exp.paren(exp.Is(this=inner.sql, expression=node.expression.copy())), "boolean", inner.reads)
 
     def _like(self, node: exp.Expression) -> Typed:
@@ -207,14 +210,14 @@ class _Checker:
         conditions = [self._visit_as(b.this, "boolean", "when") for b in branches]
         values = [self.visit(b.args["true"]) for b in branches]
         last = self.visit(default) if default is not None else Typed(exp.Null(), "null")
-        common = _common([v.type for v in (*values, last)])
-        if common is None:
-            kinds = ", ".join(dict.fromkeys(_a(v.type) for v in (*values, last)))
-            raise ExpressionError(f"the branches give {kinds}: {_show(node)}", expected="one type in all branches")
+        kind = common([v.type for v in (*values, last)])
+        if kind is None:
+            kinds = ", ".join(dict.fromkeys(a_kind(v.type) for v in (*values, last)))
+            raise ExpressionError(f"the branches give {kinds}: {show(node)}", expected="one type in all branches")
         made = exp.Case(
             ifs=[exp.If(this=c.sql, true=v.sql) for c, v in zip(conditions, values, strict=True)], default=last.sql
         )
-        return Typed(made, common, _reads([*conditions, *values, last]))
+        return Typed(made, kind, _reads([*conditions, *values, last]))
 
     def _cast(self, node: exp.Expression) -> Typed:
         target = _CASTS.get(node.args["to"].this.name if node.args["to"].this else "")
@@ -223,7 +226,7 @@ class _Checker:
             raise ExpressionError(f"cannot cast to {node.args['to'].sql(DIALECT)}", expected=f"one of {accepted}")
         inner = self.visit(node.this)
         if target[1] in MOMENTS and isinstance(node.this, exp.Literal):
-            return _as_moment(inner, node.this, target[1])
+            return as_moment(inner, node.this, target[1])
         made = exp.TryCast(this=inner.sql, to=exp.DataType.build(target[0], dialect=DIALECT))
         return Typed(made, target[1], inner.reads)
 
@@ -233,30 +236,30 @@ class _Checker:
 
     def _other(self, node: exp.Expression) -> Typed:
         if isinstance(node, exp.Query | exp.Exists | exp.Subquery):
-            raise ExpressionError(f"a subquery stands in: {_show(node)}", expected="columns of one row", fix=_ONE_ROW)
+            raise ExpressionError(f"a subquery stands in: {show(node)}", expected="columns of one row", fix=_ONE_ROW)
         if isinstance(node, exp.Window):
             raise ExpressionError(
-                f"a window function stands in: {_show(node)}", expected="columns of one row", fix=_ONE_ROW
+                f"a window function stands in: {show(node)}", expected="columns of one row", fix=_ONE_ROW
             )
         if isinstance(node, exp.AggFunc):
-            raise ExpressionError(f"an aggregate stands in: {_show(node)}", expected="columns of one row", fix=_ONE_ROW)
-        if isinstance(node, _CLOCKS):
+            raise ExpressionError(f"an aggregate stands in: {show(node)}", expected="columns of one row", fix=_ONE_ROW)
+        if isinstance(node, _CLOCKS) or node.name.lower() in _CLOCK_NAMES:
             raise ExpressionError(
-                f"{_show(node).lower()} reads the clock",
+                f"{show(node).lower()} reads the clock",
                 expected="a moment relative to the run's as_of",
                 fix="days_since()",
             )
         if isinstance(node, exp.Func):
             return self._call(node)
-        raise ExpressionError(f"cannot be used here: {_show(node)}", expected="one expression without side effect")
+        raise ExpressionError(f"cannot be used here: {show(node)}", expected="one expression without side effect")
 
     def _call(self, node: exp.Func) -> Typed:
-        name = (node.name if isinstance(node, exp.Anonymous) else _written_name(node)).lower()
-        arguments = _arguments(node)
+        name = (node.name if isinstance(node, exp.Anonymous) else written_name(node)).lower()
+        given = arguments(node)
         if name == "in_segment":
-            return self._in_segment(arguments)
+            return self._in_segment(given)
         function = FUNCTIONS.get(name)
-        if function is None or arguments is None:
+        if function is None or given is None:
             known = sorted([*FUNCTIONS, *(["in_segment"] if self.scope.segments else [])])
             raise ExpressionError(
                 f"unknown function {name}()", expected="one of " + ", ".join(known), fix=suggest(name, known)
@@ -265,7 +268,7 @@ class _Checker:
             raise ExpressionError(
                 f"{name}() reads the properties of an event", expected="a column", fix="use over: event"
             )
-        return self._checked_call(name, function, arguments)
+        return self._checked_call(name, function, given)
 
     def _checked_call(self, name: str, function: Function, arguments: list[exp.Expression]) -> Typed:
         most = None if function.variadic else len(function.takes)
@@ -276,17 +279,17 @@ class _Checker:
         for position, argument in enumerate(arguments):
             accepted = function.takes[min(position, len(function.takes) - 1)]
             value = self.visit(argument)
-            if not any(_fits(value.type, a) for a in accepted):
+            if not any(fits(value.type, a) for a in accepted):
                 raise ExpressionError(
-                    f"{name}() is given {_a(value.type)}: {_show(argument)}",
-                    expected=" or ".join(_a(a) for a in accepted),
+                    f"{name}() is given {a_kind(value.type)}: {show(argument)}",
+                    expected=" or ".join(a_kind(a) for a in accepted),
                 )
             if position in function.literal:
-                _check_literal(name, argument)
+                check_literal(name, argument)
             typed.append(value)
-        gives = function.gives or _common([t.type for t in typed])
+        gives = function.gives or common([t.type for t in typed])
         if gives is None:
-            raise ExpressionError(f"{name}() mixes {', '.join(_a(t.type) for t in typed)}", expected="one type")
+            raise ExpressionError(f"{name}() mixes {', '.join(a_kind(t.type) for t in typed)}", expected="one type")
         return Typed(function.build([t.sql for t in typed]), gives, _reads(typed))
 
     def _in_segment(self, arguments: list[exp.Expression] | None) -> Typed:
@@ -307,104 +310,5 @@ class _Checker:
 _ONE_ROW = "declare a statistical tag for the aggregate and use the tag here"
 
 
-def _written_name(node: exp.Func) -> str:
-    renamed = {exp.RegexpLike: "regexp_matches", exp.Ceil: "ceil", exp.ArrayContains: "list_contains"}
-    for kind, name in renamed.items():
-        if isinstance(node, kind):
-            return name
-    return node.sql(DIALECT).split("(", 1)[0].strip()
-
-
-def _arguments(node: exp.Func) -> list[exp.Expression] | None:
-    """The arguments in written order; None when the call carries something that no listed function has."""
-    found: list[exp.Expression] = []
-    for key in ["expressions"] if isinstance(node, exp.Anonymous) else list(node.arg_types):
-        value = node.args.get(key)
-        if isinstance(value, list):
-            found.extend(value)
-        elif isinstance(value, exp.Expression):
-            found.append(value)
-        elif value not in (None, False, True):
-            return None
-    return found
-
-
-def _check_literal(name: str, argument: exp.Expression) -> None:
-    if not argument.is_string:
-        raise ExpressionError(f"{name}() is given {_show(argument)}", expected="a text in quotes")
-    if name == "regexp_matches":
-        import duckdb
-
-        try:
-            with duckdb.connect() as connection:
-                connection.execute("select regexp_matches('', ?)", [argument.name])
-        except duckdb.Error as error:
-            raise ExpressionError(
-                f"the pattern cannot be used: {str(error).splitlines()[0]}", expected="RE2 syntax"
-            ) from None
-    elif not re.fullmatch(r"[\w .\-]{1,80}", argument.name):
-        raise ExpressionError(f"{name}('{argument.name[:40]}')", expected="letters, digits, space, . - _")
-
-
-def _as_moment(typed: Typed, node: exp.Expression, other: Type) -> Typed:
-    """A text in quotes beside a date or timestamp becomes one; ExpressionError when it is none."""
-    if other not in MOMENTS or not node.is_string:
-        return typed
-    try:
-        moment = datetime.fromisoformat(node.name)
-        date_only = len(node.name) == 10 and date.fromisoformat(node.name)
-    except ValueError:
-        raise ExpressionError(
-            f"'{node.name[:40]}' is not a {other}", expected="'2026-01-31' or '2026-01-31 09:30:00'"
-        ) from None
-    if moment.tzinfo is not None:
-        raise ExpressionError(f"'{node.name}' has a time zone", expected="UTC without a zone: '2026-01-31 09:30:00'")
-    kind: Type = "date" if date_only else "timestamp"
-    return Typed(exp.cast(exp.Literal.string(moment.isoformat(" ")), kind), kind)
-
-
-def _fits(found: Type, wanted: Type) -> bool:
-    if found == wanted or found in ("null", "any"):
-        return True
-    return (wanted == "number" and found == "integer") or (wanted == "timestamp" and found == "date")
-
-
-def _common(types: list[Type]) -> Type | None:
-    kinds = set(types) - {"null", "any"}
-    if not kinds and "any" in types:
-        return "any"
-    if len(kinds) <= 1:
-        return next(iter(kinds), "null")
-    if kinds <= set(NUMBERS):
-        return "number"
-    return "timestamp" if kinds <= set(MOMENTS) else None
-
-
-def _convert(left: Type, right: Type) -> str:
-    if {left, right} & set(NUMBERS) and "text" in (left, right):
-        return "write the number without quotes, or to_number(<text>)"
-    return "write to_date(<text>)" if {left, right} & set(MOMENTS) and "text" in (left, right) else ""
-
-
-def _to(wanted: tuple[Type, ...]) -> str:
-    return "write a condition, such as city = 'Shanghai'" if wanted == ("boolean",) else ""
-
-
 def _reads(typed: list[Typed]) -> frozenset[tuple[str, str]]:
     return frozenset().union(*(t.reads for t in typed))
-
-
-def _show(node: exp.Expression) -> str:
-    text = node.sql(DIALECT, comments=False)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _syntax(message: str) -> str:
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", message).splitlines()[0]
-    return f"is not an expression: {plain.strip()[:120]}"
-
-
-def _a(kind: Type) -> str:
-    names = {"text": "a text", "integer": "an integer", "number": "a number", "boolean": "true/false", "date": "a date"}
-    more = {"timestamp": "a timestamp", "list": "a list", "json": "a JSON document", "null": "nothing"}
-    return {**names, **more}.get(kind, "of a type that cannot be used")

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dbt_declarations.contracts import Type
-from dbt_declarations.expressions import Typed
 from dbt_declarations.project import FACTS
 from dbt_declarations.scope import AS_OF
 from dbt_declarations.sql import EXACT, name, ref, render
+from dbt_declarations.value_types import Typed
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,12 @@ def pass_over(over: str, measures: Sequence[Measure], points: Sequence[DecayedPo
     selections = {m.name: m.selection for m in measures} | {p.name: p.selection for p in points}
     columns = ["person_id", f"{name(facts.at)} as fact_at", *(name(k) for k in facts.key)]
     columns += [f"{selections[n].condition(facts.at)} as {name(f'if__{n}')}" for n in sorted(selections)]
-    columns += [f"{_value(m)} as {name(f'of__{m.name}')}" for m in measures if m.of is not None]
+    columns += [f"{_value(m.aggregate, m.of)} as {name(f'of__{m.name}')}" for m in measures if m.of is not None]
     windows = [s.window_days for s in selections.values()]
     oldest = max((w for w in windows if w), default=0) if all(windows) else 0
     reach = f"\nand {name(facts.at)} > {AS_OF} - interval {oldest} day" if oldest else ""
-    matched = f"select {', '.join(columns)}\nfrom {ref(facts.model)}\nwhere person_id is not null and {name(facts.at)} <= {AS_OF}{reach}"
+    known = f"where person_id is not null and {name(facts.at)} <= {AS_OF}{reach}"
+    matched = f"select {', '.join(columns)}\nfrom {ref(facts.model)}\n{known}"
     any_of = " or ".join(name(f"if__{n}") for n in sorted(selections))
     aggregates = [a for m in measures if m.aggregate != "most_frequent" for a in _aggregates(m, facts.key)]
     aggregates += [a for p in points for a in _points(p)]
@@ -97,17 +98,16 @@ def pass_over(over: str, measures: Sequence[Measure], points: Sequence[DecayedPo
     return "with " + ",\n".join(ctes) + "\nselect * from final"
 
 
-def _value(measure: Measure) -> str:
+def _value(aggregate: str, of: Typed) -> str:
     """What is aggregated, of one fact; a timestamp counts as its day, a number that is none (NaN) as nothing."""
-    assert measure.of is not None
-    value = render(measure.of)
-    if measure.aggregate in ("sum", "avg"):
+    value = render(of)
+    if aggregate in ("sum", "avg"):
         return f"try_cast({value} as {EXACT})"
-    if measure.of.type == "timestamp":
+    if of.type == "timestamp":
         return f"cast({value} as date)"
-    if measure.of.type == "number":
+    if of.type == "number":
         return f"case when isfinite({value}) then {value} end"
-    return f"nullif({value}, '')" if measure.of.type == "text" else value
+    return f"nullif({value}, '')" if of.type == "text" else value
 
 
 def _aggregates(measure: Measure, key: tuple[str, ...]) -> list[str]:

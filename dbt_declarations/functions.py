@@ -13,6 +13,7 @@ from sqlglot import exp
 from dbt_declarations.contracts import Type
 from dbt_declarations.scope import AS_OF
 
+DIALECT = "duckdb"
 Build = Callable[[list[exp.Expression]], exp.Expression]
 MOMENTS: tuple[Type, ...] = ("date", "timestamp")
 NUMBERS: tuple[Type, ...] = ("integer", "number")
@@ -20,7 +21,7 @@ NUMBERS: tuple[Type, ...] = ("integer", "number")
 
 @dataclass(frozen=True)
 class Function:
-    """`takes`: accepted types by position; the last one repeats when `variadic`. `gives`: None = type of the arguments."""
+    """`takes`: accepted types by position, the last repeats when `variadic`; `gives`: None = type of the arguments."""
 
     takes: tuple[tuple[Type, ...], ...]
     gives: Type | None
@@ -47,7 +48,7 @@ def to_double(value: exp.Expression) -> exp.Expression:
 
 
 def _call(name: str) -> Build:
-    return lambda args: exp.func(name, *args, dialect="duckdb")
+    return lambda args: exp.func(name, *args, dialect=DIALECT)
 
 
 def _days_since(args: list[exp.Expression]) -> exp.Expression:
@@ -113,3 +114,26 @@ FUNCTIONS: dict[str, Function] = {
     "property_number": Function((_TEXT,), "number", _property("double"), facts_only=True, literal=(0,)),
     "property_boolean": Function((_TEXT,), "boolean", _property("boolean"), facts_only=True, literal=(0,)),
 }
+
+
+def written_name(node: exp.Func) -> str:
+    """The name that was called."""
+    renamed = {exp.RegexpLike: "regexp_matches", exp.Ceil: "ceil", exp.ArrayContains: "list_contains"}
+    for kind, name in renamed.items():
+        if isinstance(node, kind):
+            return name
+    return node.sql(DIALECT).split("(", 1)[0].strip()
+
+
+def arguments(node: exp.Func) -> list[exp.Expression] | None:
+    """The arguments in written order; None when the call carries something that no listed function has."""
+    found: list[exp.Expression] = []
+    for key in ["expressions"] if isinstance(node, exp.Anonymous) else list(node.arg_types):
+        value = node.args.get(key)
+        if isinstance(value, list):
+            found.extend(value)
+        elif isinstance(value, exp.Expression):
+            found.append(value)
+        elif value not in (None, False, True):
+            return None
+    return found

@@ -6,6 +6,7 @@ stops dbt; its text is shown as a runtime error without a traceback.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from dbt.flags import get_flags
@@ -27,6 +28,9 @@ class DeclarationsPlugin(dbtPlugin):
         settings = get_settings()
         if Path(project_dir).resolve() != settings.dbt_dir.resolve():
             return
+        settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
+        for name, value in settings.dbt_environment().items():
+            os.environ.setdefault(name, value)  # a plain `dbt build` knows what `cdp run` would have set
         try:
             refresh(settings, _compile)
         except CdpError as error:

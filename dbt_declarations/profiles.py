@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from cdp.declarations import Document
@@ -82,7 +83,8 @@ def _entries(
         f" where person_id is not null and {name(at)} <= {AS_OF}{condition}"
     )
     picked = (
-        f"select person_id, fact_at, fact_key, row_number() over (partition by person_id order by fact_at, fact_key) as nth"
+        "select person_id, fact_at, fact_key,"
+        " row_number() over (partition by person_id order by fact_at, fact_key) as nth"
         f" from ({numbered}) as matched"
     )
     return (
@@ -134,8 +136,7 @@ def _bins(dimension: str, bins: Bins, *, falling: bool) -> list[list[object]]:
     rising = measure == "fraction" or not falling
     bounds: list[float | None] = [None, *(float(e) for e in edges), None]
     return [
-        [dimension, measure, n + 1 if rising else 5 - n, low, high]
-        for n, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))
+        [dimension, measure, n + 1 if rising else 5 - n, low, high] for n, (low, high) in enumerate(pairwise(bounds))
     ]
 
 
@@ -149,6 +150,7 @@ def _classes(project: Project, document: Document[Any], rfm: RfmScore) -> str:
     numbers = " union all ".join(f"select cast({n} as bigint) as n" for n in range(1, 6))
     value = f"case {' '.join(branches)} else {text(rfm.otherwise)} end" if branches else text(rfm.otherwise)
     return (
-        f"with points as ({numbers}), grid as (select r.n as r, f.n as f, m.n as m from points as r cross join points as f"
-        f" cross join points as m) select r, f, m, {value} as rfm_class from grid"
+        f"with points as ({numbers}), grid as (select r.n as r, f.n as f, m.n as m"
+        " from points as r cross join points as f cross join points as m)"
+        f" select r, f, m, {value} as rfm_class from grid"
     )

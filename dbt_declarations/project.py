@@ -13,9 +13,10 @@ from pydantic import BaseModel
 from cdp.declarations import Document, KeyPath, load
 from cdp.errors import DeclarationError
 from dbt_declarations.contracts import Column, Contract, read_contracts
-from dbt_declarations.expressions import Typed, check
+from dbt_declarations.expressions import check
 from dbt_declarations.kinds import Defaults, Lifecycle, ScoreFile, Segment, TagFile
 from dbt_declarations.scope import ExpressionError, Scope
+from dbt_declarations.value_types import Typed
 
 # Marts whose names begin like hand-written tags and segments.
 NOT_HANDWRITTEN = {"tag_assignment", "segment_membership"}

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dbt_declarations.contracts import Column
-from dbt_declarations.expressions import Typed
 from dbt_declarations.facts import DecayedPoints, Selection, pass_over
 from dbt_declarations.kinds import PointsScore
 from dbt_declarations.kinds.scores import Rule
 from dbt_declarations.project import Project, declared
 from dbt_declarations.scope import Scope
 from dbt_declarations.sql import EXACT, POINTS, constants, finish, name, ref, render, text, while_active
+from dbt_declarations.value_types import Typed
 from dbt_declarations.wide import base
 
 WIDE = "int_scores__person_scored"
@@ -170,7 +170,8 @@ def _wide(scores: Sequence[CheckedScore]) -> str:
             else:
                 columns += [name(f"{rule.column}__{part}") for part in ("points", "count", "last")]
     listed = "".join(f",\n{c}" for c in columns)
-    return f"with base as ({base(reads, carried, joins)}), final as (select person_id{listed} from base) select * from final"
+    final = f"select person_id{listed} from base"
+    return f"with base as ({base(reads, carried, joins)}), final as ({final}) select * from final"
 
 
 def _evaluated(scores: Sequence[CheckedScore]) -> str:
@@ -178,15 +179,17 @@ def _evaluated(scores: Sequence[CheckedScore]) -> str:
     for score in scores:
         eligible = name(f"eligible__{score.score.name}")
         for rule in score.rules:
-            head = f"select person_id, {text(score.score.name)} as score, {text(rule.rule.name)} as rule, {text(rule.rule.dimension)} as dimension"
+            points, count, last = (name(f"{rule.column}__{p}") for p in ("points", "count", "last"))
+            holds = f"{count} > 0"
             if rule.when:
-                body = f"cast({float(rule.rule.points)!r} as {EXACT}) as points, cast(1 as bigint) as fact_count, cast(null as timestamp) as last_fact_at"
+                points, count, last = repr(float(rule.rule.points)), "1", "cast(null as timestamp)"
                 holds = name(f"{rule.column}__holds")
-            else:
-                points, count, last = (name(f"{rule.column}__{p}") for p in ("points", "count", "last"))
-                body = f"cast({points} as {EXACT}) as points, cast({count} as bigint) as fact_count, {last} as last_fact_at"
-                holds = f"{count} > 0"
-            selects.append(f"{head}, {body} from {ref(WIDE)} where {eligible} and {holds}")
+            selects.append(
+                f"select person_id, {text(score.score.name)} as score, {text(rule.rule.name)} as rule,"
+                f" {text(rule.rule.dimension)} as dimension, cast({points} as {EXACT}) as points,"
+                f" cast({count} as bigint) as fact_count, {last} as last_fact_at"
+                f" from {ref(WIDE)} where {eligible} and {holds}"
+            )
     empty = constants(
         (
             ("person_id", "varchar"),

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dbt_declarations.contracts import Column
-from dbt_declarations.expressions import Typed
 from dbt_declarations.graph import cycles, layers
 from dbt_declarations.kinds import Segment
 from dbt_declarations.project import Project, duplicates
 from dbt_declarations.scope import Scope
 from dbt_declarations.sql import constants, finish, name, ref, render, text, while_active
+from dbt_declarations.value_types import Typed
 from dbt_declarations.wide import base
 
 WIDE = "int_segments__person_evaluated"

@@ -1,4 +1,3 @@
-# ruff: noqa: S608  (SQL text is built here from checked parts and parsed again by `finish`)
 """Small pieces of SQL text, and the step that parses, formats and finishes a generated model."""
 
 from __future__ import annotations
@@ -11,9 +10,10 @@ import sqlglot
 from sqlglot import exp
 
 from dbt_declarations.contracts import Type
-from dbt_declarations.expressions import DIALECT, Typed
+from dbt_declarations.functions import DIALECT
 from dbt_declarations.kinds.base import Dated
 from dbt_declarations.scope import AS_OF
+from dbt_declarations.value_types import Typed
 
 DATA_TYPES: dict[Type, str] = {
     "text": "varchar",

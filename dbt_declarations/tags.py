@@ -8,7 +8,6 @@ from typing import Any
 from cdp.declarations import Document
 from cdp.errors import DeclarationError
 from dbt_declarations.contracts import Column, Type
-from dbt_declarations.expressions import Typed
 from dbt_declarations.facts import Measure, Selection, measure_type
 from dbt_declarations.graph import cycles, layers
 from dbt_declarations.kinds import AttributeTag, ManualTag, RuleTag, StatisticalTag
@@ -16,6 +15,7 @@ from dbt_declarations.kinds.base import Dated
 from dbt_declarations.kinds.tags import ZERO_BY_DEFAULT
 from dbt_declarations.project import Project, declared, duplicates
 from dbt_declarations.scope import Scope
+from dbt_declarations.value_types import Typed
 
 VALUE_TYPES: dict[Type, str] = {
     "text": "text",

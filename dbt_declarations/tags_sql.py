@@ -11,6 +11,7 @@ from dbt_declarations.sql import DATA_TYPES, constants, finish, name, ref, rende
 from dbt_declarations.tags import VALUE_TYPES, CheckedTag, tag_layers
 from dbt_declarations.wide import base
 
+GATHERED = "int_tags__person_gathered"
 WIDE = "int_tags__person_tagged"
 _LAST_SEEN = ("person", "last_seen_at")
 CATALOGUE = (
@@ -44,6 +45,12 @@ def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
         )
         for over, measures in sorted(by_table.items())
     }
+    models[GATHERED] = finish(
+        _gathered(tags),
+        schema="tags",
+        what="One row: a person with all that tags are computed from.",
+        materialized="view",
+    )
     models[WIDE] = finish(_wide(tags), schema="tags", what="One row: a person with every tag and since when.")
     models["int_tags__tags_unpivoted"] = finish(
         _unpivoted(tags), schema="tags", what="One row: a person and a tag.", materialized="view"
@@ -59,10 +66,16 @@ def data_type(tag: CheckedTag) -> str:
     return DATA_TYPES[tag.type]
 
 
-def _wide(tags: Sequence[CheckedTag]) -> str:
+def _gathered(tags: Sequence[CheckedTag]) -> str:
+    """What the expressions read, and the tags that need none: a view, so that both steps are one pass."""
     reads = {r for t in tags for r in t.reads if r[0] != "tag"} | {_LAST_SEEN}
     columns, joins = _joined([t for t in tags if not t.is_computed])
-    ctes = [*_manual(tags), f"layer_0 as ({base(reads, columns, joins)})"]
+    ctes = [*_manual(tags), f"final as ({base(reads, columns, joins)})"]
+    return "with " + ",\n".join(ctes) + "\nselect * from final"
+
+
+def _wide(tags: Sequence[CheckedTag]) -> str:
+    ctes = [f"layer_0 as (select * from {ref(GATHERED)})"]
     layers = tag_layers(list(tags))
     for position, layer in enumerate(layers, start=1):
         computed = [
@@ -164,7 +177,8 @@ def _as_text(tag: CheckedTag, column: str) -> str:
         return f"cast(to_json({column}) as varchar)"
     if tag.type == "number":
         whole = f"cast(cast({column} as bigint) as varchar)"
-        return f"case when {column} = floor({column}) and abs({column}) < 1e15 then {whole} else cast({column} as varchar) end"
+        is_whole = f"{column} = floor({column}) and abs({column}) < 1e15"
+        return f"case when {is_whole} then {whole} else cast({column} as varchar) end"
     return f"cast({column} as varchar)"
 
 

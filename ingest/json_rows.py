@@ -32,7 +32,7 @@ def read_json_rows(
     con.execute(
         """
         create or replace temp table parsed as
-        select _row, _origin, _position, line, coalesce(json_valid(line) and json_type(line) = 'OBJECT', false) as is_object
+        select _row, _origin, _position, line, case when json_valid(line) then json_type(line) = 'OBJECT' else false end as is_object
         from incoming_lines
         where trim(line) <> ''
         """

@@ -71,7 +71,7 @@ def run_source(source: Source, settings: Settings, *, sequence: Sequence | None 
     except CdpError:
         raise
     except Exception as error:
-        pipeline.drop_pending_packages()
+        pipeline.abort_packages()
         cause = _cause(error)
         if isinstance(cause, CdpError):
             raise cause from error
@@ -125,7 +125,7 @@ def recover(pipeline: Any, source: Source, settings: Settings) -> bool:
     if not pipeline.has_pending_data:
         return False
     if not pipeline.list_normalized_load_packages() and not _extracted_whole(pipeline):
-        pipeline.drop_pending_packages()
+        pipeline.abort_packages()
         return True
     pipeline.run()
     with writing(settings) as con:
@@ -199,4 +199,5 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0][:300]
+    """What went wrong, without the data that DuckDB quotes after "Input:"."""
+    return (str(error).splitlines() or [""])[0].split("Input:")[0][:300].strip()

@@ -41,7 +41,7 @@ PlainText = Annotated[str, BeforeValidator(_no_template), StringConstraints(min_
 Expression = Annotated[
     str,
     BeforeValidator(_expression),
-    StringConstraints(min_length=1, max_length=4000),
+    StringConstraints(min_length=1, max_length=20_000),
     Field(description="An SQL expression over columns; see docs/declarations.md for what it may use."),
 ]
 Day = Annotated[date, BeforeValidator(_plain_date)]

@@ -36,6 +36,8 @@ class Rule(Declaration):
             raise ValueError("either `when` (profile) or `over` (facts)")
         if self.over is None and (self.where or self.window_days or self.half_life_days):
             raise ValueError("`where`, `window_days` and `half_life_days` only together with `over`")
+        if self.name == "dimension_cap":
+            raise ValueError("a name other than dimension_cap, which is the row that cuts a dimension")
         if self.points == 0:
             raise ValueError("points other than 0")
         return self

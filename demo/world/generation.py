@@ -53,8 +53,8 @@ def generate(
 def advance(out: Path, days: int = 1, *, threads: int = 2, progress: Progress | None = None) -> WorldSummary:
     """Let the world in `out` live `days` days longer.
 
-    Daily files that are there stay as they are; those of the new days appear; backing tables, the shop's database and the truth are
-    replaced by their later state. `world.json` is written last, so a run that was killed is simply run again.
+    Daily files that are there stay as they are; those of the new days appear; backing tables, the shop's database and
+    the truth are replaced by their later state. `world.json` is written last, so a run that was killed is simply run again.
     """
     before = read_summary(out)
     if days < 1:
@@ -72,12 +72,8 @@ def build(
     arguments: WorldArguments, spill: Path, threads: int, progress: Progress | None = None
 ) -> duckdb.DuckDBPyConnection:
     """An in-memory database with every table of the world; nothing is written but what does not fit into memory."""
-    connection = duckdb.connect(
-        config={"threads": threads, "memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)}
-    )
-    connection.execute(
-        "create table arguments (persons integer, days integer, seed integer, horizon integer)"
-    ).execute(
+    connection = duckdb.connect(config={"threads": threads, "memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)})
+    connection.execute("create table arguments (persons integer, days integer, seed integer, horizon integer)").execute(
         "insert into arguments values (?, ?, ?, ?)",
         [arguments.persons, arguments.days, arguments.seed, arguments.horizon],
     )
@@ -100,7 +96,10 @@ def _refuse_foreign(out: Path) -> None:
     """A folder with content but without `world.json` is somebody else's."""
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "world.json").exists())):
         raise ConfigurationError(
-            "exists and is not a demo world", where=str(out), expected="a new folder or one with world.json", fix="choose another --out"
+            "exists and is not a demo world",
+            where=str(out),
+            expected="a new folder or one with world.json",
+            fix="choose another --out",
         )
 
 

@@ -24,7 +24,9 @@ class WorldArguments(BaseModel):
     persons: int = Field(ge=1, le=1_000_000, description="Persons who arrive over the whole horizon.")
     days: int = Field(ge=1, le=4_096, description="Days written, from 2026-01-01 on.")
     seed: int = Field(ge=0, le=2**31 - 1, description="Seed of all randomness.")
-    horizon: int = Field(ge=1, le=4_096, description="Days over which persons arrive; new columns appear at its middle.")
+    horizon: int = Field(
+        ge=1, le=4_096, description="Days over which persons arrive; new columns appear at its middle."
+    )
 
     @property
     def as_of(self) -> datetime:

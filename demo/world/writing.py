@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -40,12 +40,37 @@ class DailyText:
         return self.header + (self.later_columns if day >= horizon // 2 else "")
 
 
+@dataclass(frozen=True)
+class EventDays:
+    """Days whose events are written out together."""
+
+    is_app: bool
+    first_day: int
+    last_day: int
+
+
+EVENTS_AT_ONCE = 40_000
+"""Events whose text is in memory at once, per thread: about 32 MB. Planning the statement takes 40 ms, so not fewer."""
+
 DAILY_TEXTS = (
-    DailyText("pos/receipts", "csv", "\ufeffreceipt_no;line_no;store;store_time_zone;sold_at;card_no;phone;sku;qty;amount;currency"),
-    DailyText("forms/registrations", "csv", "registration_id,form_id,form_name,name,email,phone,company,campaign,registered_at", ",job_title"),
+    DailyText(
+        "pos/receipts",
+        "csv",
+        "\ufeffreceipt_no;line_no;store;store_time_zone;sold_at;card_no;phone;sku;qty;amount;currency",
+    ),
+    DailyText(
+        "forms/registrations",
+        "csv",
+        "registration_id,form_id,form_name,name,email,phone,company,campaign,registered_at",
+        ",job_title",
+    ),
     DailyText("forms/checkins", "csv", "registration_id,booth,scanned_at,scanned_by"),
     DailyText("ads/spend", "csv", "date,platform,campaign_id,campaign,impressions,clicks,cost,currency"),
-    DailyText("coupons/coupons", "csv", "event,coupon_code,campaign,user_id,phone,openid,value_cents,currency,order_id,occurred_at"),
+    DailyText(
+        "coupons/coupons",
+        "csv",
+        "event,coupon_code,campaign,user_id,phone,openid,value_cents,currency,order_id,occurred_at",
+    ),
     DailyText("nps/answers", "jsonl"),
     DailyText("consent/consents", "jsonl"),
 )
@@ -70,15 +95,26 @@ TRUTH = {
 }
 
 SHOP_TABLES = {
-    "customers": "customer_id TEXT PRIMARY KEY, user_id TEXT, email TEXT, phone TEXT, first_name TEXT, last_name TEXT, loyalty_card_no TEXT,"
-    " country TEXT NOT NULL, is_guest INTEGER NOT NULL, created_at TEXT NOT NULL, updated_at TEXT NOT NULL",
-    "orders": "order_id TEXT PRIMARY KEY, customer_id TEXT NOT NULL, channel TEXT NOT NULL, status TEXT NOT NULL, currency TEXT NOT NULL,"
-    " total_cents INTEGER NOT NULL, discount_cents INTEGER NOT NULL, coupon_code TEXT, created_at TEXT NOT NULL, paid_at TEXT, shipped_at TEXT, updated_at TEXT NOT NULL",
-    "order_lines": "order_line_id TEXT PRIMARY KEY, order_id TEXT NOT NULL, line_no INTEGER NOT NULL, sku TEXT NOT NULL, product_name TEXT NOT NULL,"
-    " quantity INTEGER NOT NULL, unit_price_cents INTEGER NOT NULL, updated_at TEXT NOT NULL",
-    "refunds": "refund_id TEXT PRIMARY KEY, order_id TEXT NOT NULL, amount_cents INTEGER NOT NULL, currency TEXT NOT NULL, reason TEXT,"
-    " created_at TEXT NOT NULL, updated_at TEXT NOT NULL",
-}
+    "customers": [
+        "customer_id TEXT PRIMARY KEY", "user_id TEXT", "email TEXT", "phone TEXT", "first_name TEXT", "last_name TEXT",
+        "loyalty_card_no TEXT", "country TEXT NOT NULL", "is_guest INTEGER NOT NULL", "created_at TEXT NOT NULL",
+        "updated_at TEXT NOT NULL",
+    ],
+    "orders": [
+        "order_id TEXT PRIMARY KEY", "customer_id TEXT NOT NULL", "channel TEXT NOT NULL", "status TEXT NOT NULL",
+        "currency TEXT NOT NULL", "total_cents INTEGER NOT NULL", "discount_cents INTEGER NOT NULL", "coupon_code TEXT",
+        "created_at TEXT NOT NULL", "paid_at TEXT", "shipped_at TEXT", "updated_at TEXT NOT NULL",
+    ],
+    "order_lines": [
+        "order_line_id TEXT PRIMARY KEY", "order_id TEXT NOT NULL", "line_no INTEGER NOT NULL", "sku TEXT NOT NULL",
+        "product_name TEXT NOT NULL", "quantity INTEGER NOT NULL", "unit_price_cents INTEGER NOT NULL",
+        "updated_at TEXT NOT NULL",
+    ],
+    "refunds": [
+        "refund_id TEXT PRIMARY KEY", "order_id TEXT NOT NULL", "amount_cents INTEGER NOT NULL", "currency TEXT NOT NULL",
+        "reason TEXT", "created_at TEXT NOT NULL", "updated_at TEXT NOT NULL",
+    ],
+}  # fmt: skip
 
 
 def write_world(
@@ -95,22 +131,27 @@ def write_world(
         (folder / "sources" / source).mkdir(parents=True, exist_ok=True)
     (folder / "truth").mkdir(exist_ok=True)
 
-    jobs = [*writer.event_jobs(), *writer.text_jobs(), *writer.parquet_jobs()]
     if progress:
-        progress(f"writing {len(jobs)} daily files")
-    # One statement here is too small for DuckDB to split, so two are run side by side.
+        progress("writing events")
+    chunks = _event_chunks(connection, writer.days)
+    # DuckDB does not split a statement over so few rows, so two run side by side.
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        for _ in pool.map(lambda chunk: writer.run(connection, chunk), [jobs[i::threads] for i in range(threads)]):
-            pass
+        list(pool.map(lambda chunk: writer.events(connection, chunk), chunks))
     if progress:
-        progress("writing tables and truth")
+        progress("writing the other sources and the truth")
+    for text in DAILY_TEXTS:
+        writer.texts(connection, text)
     # With one thread, because the row groups of Parquet would otherwise depend on the number of threads.
     connection.execute("set threads = 1")
+    for file, (table, order) in DAILY_PARQUET.items():
+        writer.parquet(connection, file, table, order)
     for file in BACKING_FILES:
         rows = f"select line from backing_row where file = '{file}' order by updated_at, id"  # noqa: S608 - names of ours
-        writer.copy(connection, rows, f"sources/{file}.jsonl", LINES)
+        writer.copy(connection, rows, folder / "sources" / f"{file}.jsonl", LINES)
     for name, table in TRUTH.items():
-        writer.copy(connection, f"from {table}", f"truth/{name}.parquet", "(format parquet, compression zstd)")
+        writer.copy(
+            connection, f"from {table}", folder / "truth" / f"{name}.parquet", "(format parquet, compression zstd)"
+        )
     _write_shop(connection, folder / "sources" / "shop" / "shop.sqlite")
     return _write_summary(connection, arguments, folder)
 
@@ -119,54 +160,79 @@ def _all_files() -> list[str]:
     return [*(text.file for text in DAILY_TEXTS), *DAILY_PARQUET, *BACKING_FILES]
 
 
-@dataclass(frozen=True)
-class _Job:
-    query: str
-    path: str
-    options: str
-
-
 class _Writer:
+    """Writes single files; each appears under its name only when it is complete."""
+
     def __init__(self, folder: Path, arguments: WorldArguments, scope: Scope) -> None:
         self.folder, self.arguments = folder, arguments
         self.days = range(scope.from_day, arguments.days)
 
-    def event_jobs(self) -> Iterator[_Job]:
-        for channel in ("website", "app"):
-            for day in self.days:
-                yield _Job(f"from event_lines({channel == 'app'}, {day})", self._daily(f"{channel}/events", day, "jsonl"), LINES)
+    def daily_path(self, file: str, day: int, extension: str) -> Path:
+        """Where the file of a day lies; the day's number counts from the start."""
+        return self.folder / "sources" / f"{file}-{STARTED_ON + timedelta(days=day):%Y-%m-%d}.{extension}"
 
-    def text_jobs(self) -> Iterator[_Job]:
-        for text in DAILY_TEXTS:
-            for day in self.days:
-                header = text.header_on(day, self.arguments.horizon) if text.header else ""
-                rows = f"select position, line from text_row where file = '{text.file}' and file_day = {day}"  # noqa: S608
-                if header:
-                    rows = f"select '' as position, '{header}' as line union all {rows}"  # noqa: S608
-                yield _Job(f"select line from ({rows}) order by position", self._daily(text.file, day, text.extension), LINES)  # noqa: S608
-
-    def parquet_jobs(self) -> Iterator[_Job]:
-        for file, (table, order) in DAILY_PARQUET.items():
-            for day in self.days:
-                query = f"select * exclude (file_day, row_no) from {table} where file_day = {day} order by {order}"  # noqa: S608
-                yield _Job(query, self._daily(file, day, "parquet"), "(format parquet, compression zstd)")
-
-    def run(self, connection: duckdb.DuckDBPyConnection, jobs: list[_Job]) -> None:
-        """Run jobs on a connection of their own; session variables do not pass from one connection to another."""
-        with connection.cursor() as cursor:
-            cursor.execute(f"set variable seed = {self.arguments.seed}")
-            for job in jobs:
-                self.copy(cursor, job.query, job.path, job.options)
-
-    def copy(self, connection: duckdb.DuckDBPyConnection, query: str, path: str, options: str) -> None:
-        target = self.folder / path
+    def copy(self, connection: duckdb.DuckDBPyConnection, query: str, target: Path, options: str) -> None:
+        """Have DuckDB write the result of a query."""
         unfinished = target.with_name("." + target.name + ".part")
         quoted = str(unfinished).replace("'", "''")
         connection.execute(f"copy ({query}) to '{quoted}' {options}")
         unfinished.replace(target)
 
-    def _daily(self, file: str, day: int, extension: str) -> str:
-        return f"sources/{file}-{STARTED_ON + timedelta(days=day):%Y-%m-%d}.{extension}"
+    def write(self, text: str, target: Path) -> None:
+        """Write text that DuckDB has put together."""
+        unfinished = target.with_name("." + target.name + ".part")
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
+        unfinished.replace(target)
+
+    def events(self, connection: duckdb.DuckDBPyConnection, chunk: EventDays) -> None:
+        """The event files of a few days, on a connection of their own: variables and temporary tables belong to one."""
+        with connection.cursor() as cursor:
+            cursor.execute(f"set variable seed = {self.arguments.seed}")
+            cursor.execute(
+                "create or replace temp table chunk as"
+                f" from event_lines({chunk.is_app}, {chunk.first_day}, {chunk.last_day})"
+            )
+            for day in range(chunk.first_day, chunk.last_day + 1):
+                target = self.daily_path("app/events" if chunk.is_app else "website/events", day, "jsonl")
+                self.copy(cursor, f"select line from chunk where file_day = {day}", target, LINES)  # noqa: S608
+            cursor.execute("drop table chunk")
+
+    def texts(self, connection: duckdb.DuckDBPyConnection, text: DailyText) -> None:
+        """The daily files of a small source; DuckDB joins the lines of each day."""
+        rows = connection.execute(
+            "select file_day, string_agg(line, chr(10) order by position) || chr(10) from text_row"
+            " where file = ? and file_day >= ? group by file_day",
+            [text.file, self.days.start],
+        ).fetchall()
+        bodies: dict[int, str] = dict(rows)
+        for day in self.days:
+            header = text.header_on(day, self.arguments.horizon) + "\n" if text.header else ""
+            self.write(header + bodies.get(day, ""), self.daily_path(text.file, day, text.extension))
+
+    def parquet(self, connection: duckdb.DuckDBPyConnection, file: str, table: str, order: str) -> None:
+        """The daily Parquet files of a source."""
+        for day in self.days:
+            query = f"select * exclude (file_day, row_no) from {table} where file_day = {day} order by {order}"  # noqa: S608
+            self.copy(connection, query, self.daily_path(file, day, "parquet"), "(format parquet, compression zstd)")
+
+
+def _event_chunks(connection: duckdb.DuckDBPyConnection, days: range) -> list[EventDays]:
+    """Consecutive days of about EVENTS_AT_ONCE events; days without events are in there too."""
+    counts = dict(
+        connection.execute(
+            "select is_app, map(list(file_day), list(n)) from"
+            " (select is_app, file_day, count(*) as n from event group by all) group by 1"
+        ).fetchall()
+    )
+    chunks: list[EventDays] = []
+    for is_app in (False, True):
+        first, size = days.start, 0
+        for day in days:
+            size += counts.get(is_app, {}).get(day, 0)
+            if size >= EVENTS_AT_ONCE or day == days[-1]:
+                chunks.append(EventDays(is_app, first, day))
+                first, size = day + 1, 0
+    return chunks
 
 
 def _write_shop(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -177,7 +243,7 @@ def _write_shop(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         shop.execute("pragma journal_mode = off")
         shop.execute("pragma synchronous = off")
         for table, columns in SHOP_TABLES.items():
-            shop.execute(f"create table {table} ({columns}) without rowid")
+            shop.execute(f"create table {table} ({', '.join(columns)}) without rowid")
             rows = connection.execute(f"from shop_{table}")
             places = ", ".join("?" for _ in rows.description or [])
             while chunk := rows.fetchmany(20_000):
@@ -190,7 +256,9 @@ def _write_shop(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def _write_summary(connection: duckdb.DuckDBPyConnection, arguments: WorldArguments, folder: Path) -> WorldSummary:
-    counts = connection.execute("select name, sum(written)::bigint, sum(malformed)::bigint from record_count group by 1 order by 1").fetchall()
+    counts = connection.execute(
+        "select name, sum(written)::bigint, sum(malformed)::bigint from record_count group by 1 order by 1"
+    ).fetchall()
     mess = connection.execute("from mess_count order by 1").fetchall()
     summary = WorldSummary(
         arguments=arguments,

@@ -97,7 +97,7 @@ def write(dbt_dir: Path, path: str, text: str) -> Path:
     """A declaration; `name`, `owner` and `description` are added when the text has no name."""
     target = dbt_dir / path
     target.parent.mkdir(parents=True, exist_ok=True)
-    head = "" if re.search(r"^(name|owner|models):", text, re.M) else f"name: {target.stem}\n{HEAD}"
+    head = "" if text.startswith("-") or re.search(r"^(name|owner|models):", text, re.M) else f"name: {target.stem}\n{HEAD}"
     target.write_text(head + text, encoding="utf-8")
     return target
 

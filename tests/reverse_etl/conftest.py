@@ -19,7 +19,8 @@ import uvicorn
 from starlette.applications import Starlette
 
 from cdp.settings import Settings
-from demo.emulators.destinations import Fault, hubspot
+from demo.emulators.destinations import hubspot
+from demo.emulators.faults import Fault
 
 CONTRACT = """
 models:

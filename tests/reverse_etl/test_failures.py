@@ -14,7 +14,7 @@ import pytest
 import stamina
 
 from cdp.errors import BusyError, ConfigurationError
-from demo.emulators.destinations import Fault
+from demo.emulators.faults import Fault
 from reverse_etl import engine
 from reverse_etl.errors import BlastRadiusError, PlanMovedError
 from reverse_etl.ledger import Ledger

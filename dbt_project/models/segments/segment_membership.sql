@@ -48,8 +48,12 @@ entered as (
         {{ as_of() }} as entered_at,
         cast(null as timestamp) as exited_at
     from members
-    left join stays on members.segment = stays.segment and members.person_id = stays.person_id
-    where stays.person_id is null
+    where not exists (
+        select 1
+        from stays
+        where stays.segment = members.segment
+            and stays.person_id = members.person_id
+    )
 ),
 
 exited as (
@@ -59,8 +63,12 @@ exited as (
         stays.entered_at,
         {{ as_of() }} as exited_at
     from stays
-    left join members on stays.segment = members.segment and stays.person_id = members.person_id
-    where members.person_id is null
+    where not exists (
+        select 1
+        from members
+        where members.segment = stays.segment
+            and members.person_id = stays.person_id
+    )
 ),
 
 final as (

@@ -7,6 +7,7 @@ texts; a property must exist before it is written; e-mail addresses are kept in 
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import re
@@ -22,12 +23,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from demo.emulators.destinations import Faults
+from demo.emulators.destinations import Fates
+from demo.emulators.destinations._hubspot_rules import (
+    ApiError,
+    batch_answer,
+    contact_object,
+    contact_of_row,
+    inputs_of,
+    rate_error,
+    violation_of,
+)
 
 TOKEN = "demo-hubspot-token"  # noqa: S105 - the emulator's own
-BATCH_LIMIT = 100
 _WINDOW_SECONDS = 10.0
-_EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[A-Za-z]{2,}")
 _STAGES = [
     "subscriber",
     "lead",
@@ -44,6 +52,7 @@ _STANDARD: dict[str, list[str] | None] = {
 _SCHEMA = """
 create table if not exists contact (id integer primary key, email text unique, properties text not null,
     created_no integer not null, updated_no integer not null, archived integer not null default 0);
+create index if not exists contact_updated on contact (updated_no);
 create table if not exists property (name text primary key, definition text not null, position integer not null);
 create table if not exists property_group (name text primary key, label text not null);
 create table if not exists call (no integer primary key, method text, path text, status integer, inputs integer,
@@ -56,24 +65,15 @@ def environment(base_url: str) -> dict[str, str]:
     return {"CDP_HUBSPOT__BASE_URL": base_url, "CDP_HUBSPOT__TOKEN": TOKEN}
 
 
-def create_app(world_dir: Path, state_dir: Path, faults: Faults, *, burst_limit: int = 190) -> Starlette:
+def create_app(world_dir: Path, state_dir: Path, faults: Fates, *, burst_limit: int = 190) -> Starlette:
     """The emulator. `world_dir` is not read: HubSpot holds only what it was sent."""
     return HubSpot(state_dir, faults, burst_limit).app()
-
-
-class ApiError(Exception):
-    """An answer in HubSpot's error shape."""
-
-    def __init__(self, status: int, category: str, message: str, **more: Any) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = {"status": "error", "message": message, "correlationId": "emulated", "category": category, **more}
 
 
 class HubSpot:
     """State and rules of one portal."""
 
-    def __init__(self, state_dir: Path, faults: Faults, burst_limit: int) -> None:
+    def __init__(self, state_dir: Path, faults: Fates, burst_limit: int) -> None:
         state_dir.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(state_dir / "hubspot.sqlite", check_same_thread=False, isolation_level=None)
         self._db.row_factory = sqlite3.Row
@@ -118,6 +118,8 @@ class HubSpot:
             too_early = time.monotonic() < self._closed_until
             try:
                 fault = self._faults.fate("hubspot", number, request.url.path)
+                if fault is not None and fault.delay_seconds:
+                    await asyncio.sleep(fault.delay_seconds)
                 if fault is not None and not fault.after_effect:
                     raise self._fault(fault.status, fault.retry_after)
                 self._check_token(request)
@@ -149,7 +151,7 @@ class HubSpot:
             self._closed_until = time.monotonic() + wait
         more = {"retryAfter": wait} if wait is not None else {}
         if status == 429:
-            return _rate_error("SECONDLY", more)
+            return rate_error("SECONDLY", more)
         return ApiError(status, "INTERNAL_ERROR" if status >= 500 else "RATE_LIMITS", "internal error", **more)
 
     def _check_token(self, request: Request) -> None:
@@ -159,11 +161,11 @@ class HubSpot:
     def _check_rate(self, too_early: bool) -> None:
         now = time.monotonic()
         if too_early:
-            raise _rate_error("SECONDLY", {"retryAfter": max(1, round(self._closed_until - now + 0.5))})
+            raise rate_error("SECONDLY", {"retryAfter": max(1, round(self._closed_until - now + 0.5))})
         while self._recent and self._recent[0] <= now - _WINDOW_SECONDS:
             self._recent.popleft()
         if len(self._recent) >= self._burst_limit:
-            raise _rate_error("TEN_SECONDLY_ROLLING", {"retryAfter": 1 + int(self._recent[0] + _WINDOW_SECONDS - now)})
+            raise rate_error("TEN_SECONDLY_ROLLING", {"retryAfter": 1 + int(self._recent[0] + _WINDOW_SECONDS - now)})
         self._recent.append(now)
 
     async def _body(self, request: Request) -> Any:
@@ -177,7 +179,7 @@ class HubSpot:
     # Contacts
 
     def _upsert(self, _request: Request, body: Any) -> Response:
-        inputs = _inputs(body)
+        inputs = inputs_of(body)
         for position, item in enumerate(inputs):
             if item.get("idProperty") != "email":
                 raise ApiError(400, "VALIDATION_ERROR", f"inputs[{position}].idProperty must name a unique property")
@@ -193,7 +195,7 @@ class HubSpot:
         if len(set(emails)) != len(emails):
             raise ApiError(400, "VALIDATION_ERROR", "Duplicate IDs found in batch input: ids must be unique")
         definitions = {r["name"]: json.loads(r["definition"]) for r in self._db.execute("select * from property")}
-        wrong = [_violation(item, email, definitions) for item, email in zip(inputs, emails, strict=True)]
+        wrong = [violation_of(item, email, definitions) for item, email in zip(inputs, emails, strict=True)]
         # Partial results are given only to callers who mark each input; else one bad row fails the call.
         if any(wrong) and not all("objectWriteTraceId" in item for item in inputs):
             raise next(error for error in wrong if error is not None)
@@ -205,7 +207,7 @@ class HubSpot:
             else:
                 context = {**error.body.get("context", {}), "objectWriteTraceId": [trace]}
                 errors.append({**error.body, "context": context})
-        return _batch_answer(results, errors)
+        return batch_answer(results, errors)
 
     def _write(self, email: str, properties: dict[str, str]) -> dict[str, Any]:
         number = 1 + (self._db.execute("select max(updated_no) from contact").fetchone()[0] or 0)
@@ -230,10 +232,10 @@ class HubSpot:
                 "update contact set properties = ?, updated_no = ?, archived = 0 where id = ?",
                 (json.dumps(held, sort_keys=True, ensure_ascii=False), number, contact_id),
             )
-        return {**_contact(contact_id, held, created, number), "new": is_new}
+        return {**contact_object(contact_id, held, created, number), "new": is_new}
 
     def _read(self, _request: Request, body: Any) -> Response:
-        inputs, by = _inputs(body), body.get("idProperty")
+        inputs, by = inputs_of(body), body.get("idProperty")
         column = "email" if by == "email" else "id"
         results, missing = [], []
         for item in inputs:
@@ -243,13 +245,13 @@ class HubSpot:
             if found is None:
                 missing.append(value)
             else:
-                results.append(_of_row(found, body.get("properties")))
+                results.append(contact_of_row(found, body.get("properties")))
         message = "Could not get some CONTACT objects, they may be deleted or not exist. Check that ids are valid."
         errors = [{"status": "error", "category": "OBJECT_NOT_FOUND", "message": message, "context": {"ids": missing}}]
-        return _batch_answer(results, errors if missing else [])
+        return batch_answer(results, errors if missing else [])
 
     def _archive(self, _request: Request, body: Any) -> Response:
-        for item in _inputs(body):
+        for item in inputs_of(body):
             self._db.execute("update contact set archived = 1 where id = ?", (item["id"],))
         return Response(status_code=204)
 
@@ -260,7 +262,7 @@ class HubSpot:
         rows = self._db.execute(
             "select * from contact where archived = 0 and id > ? order by id limit ?", (after, limit + 1)
         ).fetchall()
-        answer: dict[str, Any] = {"results": [_of_row(row, None) for row in rows[:limit]]}
+        answer: dict[str, Any] = {"results": [contact_of_row(row, None) for row in rows[:limit]]}
         if len(rows) > limit:
             answer["paging"] = {"next": {"after": str(rows[limit - 1]["id"])}}
         return JSONResponse(answer)
@@ -295,72 +297,3 @@ class HubSpot:
             raise ApiError(409, "OBJECT_ALREADY_EXISTS", "A property group with this name exists already")
         self._db.execute("insert into property_group values (?, ?)", (body["name"], body["label"]))
         return JSONResponse(body, 201)
-
-
-def _inputs(body: Any) -> list[dict[str, Any]]:
-    inputs = body.get("inputs") if isinstance(body, dict) else None
-    if not isinstance(inputs, list) or not inputs:
-        raise ApiError(400, "VALIDATION_ERROR", "Invalid input JSON: inputs must be a list that is not empty")
-    if len(inputs) > BATCH_LIMIT:
-        raise ApiError(400, "VALIDATION_ERROR", f"No more than {BATCH_LIMIT} objects can be handled in one request")
-    if not all(isinstance(item, dict) and isinstance(item.get("id"), str) and item["id"] for item in inputs):
-        raise ApiError(400, "VALIDATION_ERROR", "Invalid input JSON: every input needs an id")
-    return inputs
-
-
-def _violation(item: dict[str, Any], email: str, definitions: dict[str, Any]) -> ApiError | None:
-    if not _EMAIL.fullmatch(email):
-        return _invalid("email", "INVALID_EMAIL", f"Email address {email} is invalid")
-    for name, value in item["properties"].items():
-        definition = definitions.get(name)
-        if definition is None:
-            return _invalid(name, "PROPERTY_DOESNT_EXIST", f'Property "{name}" does not exist')
-        options = [option["value"] for option in definition.get("options", [])]
-        if value and options and value not in options:
-            return _invalid(name, "INVALID_OPTION", f"{value} was not one of the allowed options: {', '.join(options)}")
-        if value and definition["type"] == "number" and not re.fullmatch(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", value):
-            return _invalid(name, "INVALID_LONG", f"{value} was not a valid number")
-        if value and definition["type"] == "date" and not re.fullmatch(r"\d{4}-\d\d-\d\d|-?\d+", value):
-            return _invalid(name, "INVALID_DATE", f"{value} was not a valid date")
-    return None
-
-
-def _invalid(name: str, code: str, message: str) -> ApiError:
-    detail = json.dumps([{"isValid": False, "message": message, "error": code, "name": name}])
-    return ApiError(
-        400, "VALIDATION_ERROR", f"Property values were not valid: {detail}", context={"propertyName": [name]}
-    )
-
-
-def _rate_error(policy: str, more: dict[str, Any]) -> ApiError:
-    return ApiError(
-        429, "RATE_LIMITS", "You have reached your limit.", errorType="RATE_LIMIT", policyName=policy, **more
-    )
-
-
-def _batch_answer(results: list[dict[str, Any]], errors: list[dict[str, Any]]) -> JSONResponse:
-    body: dict[str, Any] = {"status": "COMPLETE", "results": results, "startedAt": _time(0), "completedAt": _time(0)}
-    if errors:
-        body |= {"numErrors": len(errors), "errors": errors}
-    return JSONResponse(body, 207 if errors else 200)
-
-
-def _contact(contact_id: Any, properties: dict[str, str], created: int, updated: int) -> dict[str, Any]:
-    return {
-        "id": str(contact_id),
-        "properties": {**properties, "hs_object_id": str(contact_id)},
-        "createdAt": _time(created),
-        "updatedAt": _time(updated),
-        "archived": False,
-    }
-
-
-def _of_row(row: sqlite3.Row, wanted: list[str] | None) -> dict[str, Any]:
-    held = json.loads(row["properties"])
-    chosen = held if wanted is None else {name: held.get(name) for name in wanted}
-    return _contact(row["id"], chosen, row["created_no"], row["updated_no"])
-
-
-def _time(number: int) -> str:
-    # A clock that counts writes: the same requests give the same answers.
-    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(1_767_225_600 + number))

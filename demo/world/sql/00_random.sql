@@ -30,3 +30,8 @@ create macro as_of() as timestamp '2026-01-01' + to_days(getvariable('days')::in
 -- ISO 8601 with milliseconds, and with seconds.
 create macro iso_ms(ts) as strftime(ts, '%Y-%m-%dT%H:%M:%S.%gZ');
 create macro iso(ts) as strftime(ts, '%Y-%m-%dT%H:%M:%SZ');
+
+-- Hours to add to UTC in a place with `winter_offset`; Europe has summer time from the last Sunday of March to that of October, 01:00 UTC.
+create macro last_sunday(year, month) as last_day(make_date(year, month, 1)) - extract(dow from last_day(make_date(year, month, 1)))::integer;
+create macro local_offset(winter_offset, is_europe, ts) as winter_offset + case
+    when is_europe and ts >= last_sunday(year(ts), 3) + interval 1 hour and ts < last_sunday(year(ts), 10) + interval 1 hour then 1 else 0 end;

@@ -1,6 +1,6 @@
 -- What the text of an event is made of and what is the same in a whole visit, written once per visit.
 create table visit_text as
-select v.visit_no, v.day, v.person_no, v.anonymous_id, v.is_business,
+select v.visit_no, v.day, v.person_no, v.anonymous_id, v.is_business, p.user_id, p.currency,
     -- one device in a hundred has a wrong clock
     case when draw(v.device_owner_no::bigint * 4 + v.device_no, 'clock') < 0.01 then floor(7200000 * (draw(v.device_owner_no, 'skew') - 0.5))::bigint else 0 end as skew_ms, v.known_from_step, v.click_id, v.campaign_no, v.product_no, v.is_app,
     ',"context":{"ip":"' || case when draw(v.device_owner_no * 4 + v.device_no, 'ip 6') < 0.1 then '2001:db8:' || token('ip', v.device_owner_no * 4 + v.device_no, 4) || '::' || token('ip', v.device_owner_no * 4 + v.device_no, 2)
@@ -27,7 +27,7 @@ with reporting as (
     from event as e join visit as v using (visit_no)
     where e.call = 'identify' or e.event in ('Form Submitted', 'Signed Up')
 )
-select r.event_no, r.person_no, r.visit_kind, r.at_work, r.call, email_form(case when r.at_work then p.work_email else p.email end, r.event_no) as email_form,
+select r.event_no, r.day, r.person_no, r.visit_kind, r.at_work, r.call, email_form(case when r.at_work then p.work_email else p.email end, r.event_no) as email_form,
     written_email(case when r.at_work then p.work_email else p.email end, r.event_no) as email,
     case when draw(r.event_no, 'tells phone') < 0.6 then phone_form(phone_on(p.phone, p.phone_until_day, p.next_phone, r.day), r.event_no) end as phone_form,
     case when draw(r.event_no, 'tells phone') < 0.6 then written_phone(phone_on(p.phone, p.phone_until_day, p.next_phone, r.day), r.event_no) when draw(r.event_no, 'tells phone') < 0.65 then '' end as phone,

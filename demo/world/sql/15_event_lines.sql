@@ -1,5 +1,5 @@
--- The text of the events of one day: a table macro that the driver calls for a day at a time, so that the text of a whole world
--- is never in memory at once. Fields and their meaning follow the Segment spec (segment.com/docs/connections/spec/common).
+-- The text of the events of some days: a table macro that the driver calls for a few days at a time, so that the text of a whole
+-- world is never in memory at once. Fields and their meaning follow the Segment spec (segment.com/docs/connections/spec/common).
 create macro product_json(j_sku, j_name, j_category, j_price, j_currency, event_no) as
     '{"product_id":"' || j_sku || '","name":' || to_json(j_name)::varchar || ',"category":"' || j_category || '","price":'
     -- a client that sends the price as text, one that does not know it
@@ -7,27 +7,26 @@ create macro product_json(j_sku, j_name, j_category, j_price, j_currency, event_
     || ',"currency":"' || j_currency || '","quantity":1}';
 
 create table order_json as
-select o.visit_no, '{"order_id":"' || o.order_id || '","total":' || ((t.goods_cents - t.discount_cents) / minor_units(o.currency))::varchar || ',"revenue":' || ((t.goods_cents - t.discount_cents) / minor_units(o.currency))::varchar
+select o.visit_no, o.day, '{"order_id":"' || o.order_id || '","total":' || ((t.goods_cents - t.discount_cents) / minor_units(o.currency))::varchar || ',"revenue":' || ((t.goods_cents - t.discount_cents) / minor_units(o.currency))::varchar
     || ',"currency":"' || o.currency || '","coupon":' || json_or_null(o.coupon_code) || ',"products":' || t.products_json || '}' as properties
 from order_fact as o join order_total as t using (visit_no)
 order by o.visit_no;
 
-create macro event_lines(for_app, for_day) as table
+create macro event_lines(for_app, from_day, to_day) as table
 with arrived as (
-    select * from event where is_app = for_app and file_day = for_day
+    select * from event where is_app = for_app and file_day between from_day and to_day
 ), joined as (
-    select e.*, v.* exclude (visit_no, day, is_app, product_no), p.user_id, p.currency, p.country, g.sku, g.name as product_name, g.category, t.title,
-        (from_fen(g.price_cents, p.currency) / minor_units(p.currency))::varchar as price,
+    select e.*, v.* exclude (visit_no, day, is_app, product_no), g.sku, g.name as product_name, g.category, t.title,
+        (from_fen(g.price_cents, v.currency) / minor_units(v.currency))::varchar as price,
         case e.path when '/p' then '/p/' || lower(g.sku) when '/c' then '/c/' || replace(g.category, ' ', '-') else e.path end as full_path,
         o.properties as order_properties, r.email, r.phone, r.is_null_written, r.given_name, r.family_name, r.full_name, r.company, r.account_id, r.at_work, r.visit_kind
     from arrived as e
-    join (select * from visit_text where day between for_day - 8 and for_day) as v using (visit_no)
-    join person as p on p.person_no = v.person_no
+    join (select * from visit_text where day between from_day - 8 and to_day) as v using (visit_no)
     -- a visit is about one product; the second and third look is at another one
     join product as g on g.product_no = case when e.step in (6, 8) and e.event = 'Product Viewed' then 1 + (v.product_no + e.step) % (select count(*) from product) else v.product_no end
     left join page_title as t on t.name = e.page
-    left join order_json as o on o.visit_no = e.visit_no and e.event = 'Order Completed'
-    left join self_report as r on r.event_no = e.event_no
+    left join (select * from order_json where day between from_day - 8 and to_day) as o on o.visit_no = e.visit_no and e.event = 'Order Completed'
+    left join (select * exclude (user_id) from self_report where day between from_day - 8 and to_day) as r on r.event_no = e.event_no
 ), said as (
     select *,
         case
@@ -57,7 +56,7 @@ with arrived as (
             else '' end as traits_text
     from joined
 ), written as (
-    select received_at, event_no, copy_no, is_torn,
+    select file_day, received_at, event_no, copy_no, is_torn,
         '{"type":"' || case when call = 'page' and is_app then 'screen' else call end || '","messageId":"' || uuid_text('message', event_no)
         || '","anonymousId":' || case when event = 'Order Completed' and known_from_step < 99 and draw(event_no, 'from server') < 0.1 then 'null' else '"' || anonymous_id || '"' end
         || case when step >= known_from_step then ',"userId":"' || user_id || '"' when draw(event_no, 'empty user') < 0.02 then ',"userId":""' else '' end
@@ -69,6 +68,6 @@ with arrived as (
         || '","receivedAt":"' || iso_ms(received_at) || '","timestamp":"' || iso_ms(occurred_at) || '"}' as line
     from said
 )
-select case when is_torn then line[1:len(line) // 2] else line end as line
+select file_day, case when is_torn then line[1:len(line) // 2] else line end as line
 from written
-order by received_at, event_no, copy_no;
+order by file_day, received_at, event_no, copy_no;

@@ -30,7 +30,8 @@ with lined as (
 )
 select p.row_no, p.sold_at as happened_at, p.receipt_no as record_key, p.person_no,
     concat_ws(';', p.receipt_no, p.line_no, p.store, p.time_zone,
-        case when p.store_offset = 8 then strftime(p.sold_at + to_hours(p.store_offset), '%Y/%m/%d %H:%M:%S') else strftime(p.sold_at + to_hours(p.store_offset), '%d.%m.%Y %H:%M:%S') end,
+        case when p.store_offset = 8 then strftime(p.sold_at + interval 8 hours, '%Y/%m/%d %H:%M:%S')
+            else strftime(p.sold_at + to_hours(local_offset(p.store_offset, true, p.sold_at)), '%d.%m.%Y %H:%M:%S') end,
         coalesce(p.card_no, ''), coalesce(written_phone(p.phone, p.receipt_key), ''), g.sku, p.qty,
         replace(printf('%.2f', p.qty * from_fen(g.price_cents, p.store_currency) / 100.0), '.', ','), p.store_currency) as line,
     '' as tail, kinds([phone_form(p.phone, p.receipt_key)]) as mess

@@ -39,7 +39,7 @@ insert into typo_email select person_no, mistyped_domain(given_email), registere
 
 create table checkin_rows as
 with arrived as (
-    select r.*, f.utc_offset as fair_offset, moment(f.first_day + floor(3 * draw(r.key_no, 'fair day')) + (9 + 8 * draw(r.key_no, 'fair hour') - f.utc_offset) / 24) as scanned_at
+    select r.*, local_offset(f.utc_offset, f.utc_offset = 1, moment(f.first_day)) as fair_offset, moment(f.first_day + floor(3 * draw(r.key_no, 'fair day')) + (9 + 8 * draw(r.key_no, 'fair hour') - f.utc_offset) / 24) as scanned_at
     from registration as r join fair as f using (fair_no)
     where draw(r.key_no, 'shows up') < case when r.will_win then 0.92 else 0.68 end
 )

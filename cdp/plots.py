@@ -1,0 +1,86 @@
+"""Plots of a run as Markdown with the picture inside, for the metadata of assets."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any
+
+import duckdb
+
+from cdp.settings import Settings
+from cdp.warehouse import open_database
+
+
+def plots_of(table: str, settings: Settings) -> dict[str, str]:
+    """Name -> Markdown of the plots that belong to a table; empty for tables without one."""
+    if table not in PLOTS:
+        return {}
+    con = open_database(settings.warehouse_path, read_only=False, settings=settings)
+    try:
+        return {name: _markdown(draw, con) for name, draw in PLOTS[table].items()}
+    except duckdb.CatalogException:
+        return {}
+    finally:
+        con.close()
+
+
+def _identifiers(con: duckdb.DuckDBPyConnection, axes: Any) -> None:
+    rows = con.execute(
+        "select least(identifier_count, 20), sum(person_count)::bigint from identity.identity_health "
+        "where identifier_type = 'all' group by 1 order by 1"
+    ).fetchall()
+    axes.bar([str(n) if n < 20 else "20+" for n, _ in rows], [c for _, c in rows], color="#3b6ea5")
+    axes.set_xlabel("identifiers per person")
+    axes.set_ylabel("persons")
+    axes.set_yscale("log")
+
+
+def _segments(con: duckdb.DuckDBPyConnection, axes: Any) -> None:
+    rows = con.execute(
+        "select segment, count(*) from segments.segment_membership where exited_at is null group by 1 order by 2, 1"
+    ).fetchall()
+    axes.barh([s for s, _ in rows], [c for _, c in rows], color="#5a9e6f")
+    axes.set_xlabel("persons")
+
+
+def _scores(con: duckdb.DuckDBPyConnection, axes: Any) -> None:
+    rows = con.execute(
+        "select score, (floor(points / 10) * 10)::bigint, count(*) from scores.person_score where points <> 0 group by all order by all"
+    ).fetchall()
+    for score in dict.fromkeys(s for s, _, _ in rows):
+        points = [(b, c) for s, b, c in rows if s == score]
+        axes.bar([b for b, _ in points], [c for _, c in points], width=9, alpha=0.7, label=score)
+    axes.set_xlabel("points")
+    axes.set_ylabel("persons")
+    if rows:
+        axes.legend()
+
+
+def _events(con: duckdb.DuckDBPyConnection, axes: Any) -> None:
+    rows = con.execute("select occurred_at::date, count(*) from conformed.event group by 1 order by 1").fetchall()
+    axes.plot([d for d, _ in rows], [c for _, c in rows], color="#3b6ea5")
+    axes.set_ylabel("events a day")
+    axes.tick_params(axis="x", rotation=30)
+
+
+PLOTS: dict[str, dict[str, Callable[[duckdb.DuckDBPyConnection, Any], None]]] = {
+    "identity_health": {"identifiers per person": _identifiers},
+    "segment_membership": {"segment sizes": _segments},
+    "person_score": {"score distribution": _scores},
+    "event": {"events a day": _events},
+}
+
+
+def _markdown(draw: Callable[[duckdb.DuckDBPyConnection, Any], None], con: duckdb.DuckDBPyConnection) -> str:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3), layout="constrained")
+    draw(con, figure.subplots())
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=90, metadata={"Software": None})
+    return f"![plot](data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()})"

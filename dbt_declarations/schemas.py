@@ -1,0 +1,26 @@
+"""The JSON Schemas of the declarations, for editors (`# yaml-language-server: $schema=...`)."""
+
+from __future__ import annotations
+
+import json
+
+from pydantic import BaseModel
+
+from cdp.declarations import json_schema
+from dbt_declarations.kinds import Defaults, Lifecycle, ScoreFile, Segment, TagFile
+
+KINDS: dict[str, tuple[type[BaseModel], str]] = {
+    "defaults.json": (Defaults, "Who is left out of tags, scores and segments"),
+    "lifecycle.json": (Lifecycle, "The stages of the life cycle"),
+    "score.json": (ScoreFile, "A score"),
+    "segment.json": (Segment, "A segment"),
+    "tag.json": (TagFile, "A tag"),
+}
+
+
+def schemas() -> dict[str, str]:
+    """JSON Schema text by file name."""
+    return {
+        name: json.dumps(json_schema(model, title), ensure_ascii=False, indent=2) + "\n"
+        for name, (model, title) in KINDS.items()
+    }

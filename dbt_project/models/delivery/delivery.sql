@@ -1,0 +1,23 @@
+-- What was delivered where, and what became of it. One row is one row of one run of a sync.
+{{ config(enabled=is_active('reverse_etl')) }}
+
+with log as (
+    select * from {{ ref('stg_reverse_etl__delivery_log') }}
+),
+
+final as (
+    select
+        sync,
+        run_id,
+        key,
+        operation,
+        status,
+        reason,
+        payload_hash,
+        observed_at as delivered_at,
+        run_as_of,
+        sequence
+    from log
+)
+
+select * from final

@@ -1,0 +1,94 @@
+"""What the APIs of WeChat and WeCom have in common: a token that is fetched, cached and renewed, and errors as errcode in a 200.
+
+Contracts: developer.work.weixin.qq.com/document/path/91039 (token), 96316 (contacts), and the official account's
+developers.weixin.qq.com/doc/offiaccount (token, user list, batchget).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from cdp.errors import ConfigurationError, RunError
+from cdp.sources import Source
+from ingest.kinds.rest import land_objects, retrying_session
+from ingest.landing import Lander
+
+TOKEN_ERRORS = {40001, 40014, 42001}
+BUSY_ERRORS = {-1, 45009, 45033}
+ATTEMPTS = 6
+
+
+class WeChatApi:
+    """Calls one app's API; `token_call` is (path, parameters) of the call that gives the token."""
+
+    def __init__(self, source: Source, base_url: str, token_path: str, token_parameters: dict[str, str]) -> None:
+        self._source, self._base = source, base_url.rstrip("/")
+        self._token_path, self._token_parameters = token_path, token_parameters
+        self._session = retrying_session(source)
+        self._token = ""
+
+    def call(self, method: str, path: str, *, params: dict[str, Any] | None = None, body: Any = None) -> dict[str, Any]:
+        """One call's answer. An expired token is renewed, a busy API asked again; other errors raise RunError."""
+        for attempt in range(ATTEMPTS):
+            if not self._token:
+                self._fetch_token()
+            answer = self._send(method, path, {"access_token": self._token, **(params or {})}, body)
+            code = int(answer.get("errcode", 0))
+            if code == 0:
+                return answer
+            if code in TOKEN_ERRORS:
+                self._token = ""
+            elif code in BUSY_ERRORS:
+                time.sleep(min(0.2 * 2**attempt, 5))
+            else:
+                break
+        raise RunError(
+            f"{path} answered errcode {code}", where=f"ingest/sources/{self._source.name}.yml",
+            expected="errcode 0", fix="look the code up in the platform's list of return codes",
+        )
+
+    def _fetch_token(self) -> None:
+        answer = self._send("GET", self._token_path, self._token_parameters, None)
+        if not answer.get("access_token"):
+            raise ConfigurationError(
+                f"no access token was given (errcode {answer.get('errcode')})",
+                where=self._source.name, fix=f"check the secret in CDP_{self._source.name.upper()}__*",
+            )
+        self._token = str(answer["access_token"])
+
+    def _send(self, method: str, path: str, params: dict[str, Any], body: Any) -> dict[str, Any]:
+        from requests import RequestException
+
+        try:
+            answer = self._session.request(method, f"{self._base}{path}", params=params, json=body)
+            answer.raise_for_status()
+            found = answer.json()
+        except (RequestException, ValueError) as error:
+            # the address of a request holds the token: only the kind of the error may be told
+            raise RunError(
+                f"{path} could not be called: {type(error).__name__}", where=f"ingest/sources/{self._source.name}.yml",
+                fix="check that the API is reachable; nothing was lost, the next run reads it again",
+            ) from None
+        return dict(found)
+
+
+def land_changed(
+    dlt: Any, lander: Lander, table_name: str, objects: list[dict[str, Any]], key: list[str], origin: str
+) -> Iterator[Any]:
+    """Land the objects that differ from what was last read under the same key: these APIs tell everything each time.
+
+    The digests live in the pipeline's state, so they are committed with the rows.
+    """
+    known: dict[str, str] = dlt.current.resource_state().setdefault("digests", {})
+    changed = []
+    for item in objects:
+        name = "/".join(str(item.get(part)) for part in key)
+        digest = hashlib.sha256(json.dumps(item, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+        if known.get(name) != digest:
+            known[name] = digest
+            changed.append(item)
+    yield from land_objects(dlt, lander, table_name, changed, origin)

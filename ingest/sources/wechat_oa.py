@@ -1,0 +1,39 @@
+"""WeChat official account: followers by openid, details in batches of 100."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cdp.settings import Settings, required_connection
+from cdp.sources import Source, raw_table
+from ingest.kinds.wechat import WeChatApi, land_changed
+from ingest.landing import Lander
+
+DETAILS_A_CALL = 100
+
+
+def resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> list[Any]:
+    """The resource for followers; only followers whose details changed are landed."""
+    keys = required_connection(source.name, source.connection, settings)
+    api = WeChatApi(
+        source,
+        keys["base_url"],
+        "/cgi-bin/token",
+        {"grant_type": "client_credential", "appid": keys["appid"], "secret": keys["secret"]},
+    )
+
+    def followers() -> Iterator[Any]:
+        next_openid = ""
+        while True:
+            page = api.call("GET", "/cgi-bin/user/get", params={"next_openid": next_openid} if next_openid else {})
+            openids = page.get("data", {}).get("openid", [])
+            for start in range(0, len(openids), DETAILS_A_CALL):
+                body = {"user_list": [{"openid": o, "lang": "zh_CN"} for o in openids[start : start + DETAILS_A_CALL]]}
+                details = api.call("POST", "/cgi-bin/user/info/batchget", body=body)["user_info_list"]
+                yield from land_changed(dlt, lander, "followers", details, ["openid"], "user/info/batchget")
+            next_openid = page.get("next_openid", "")
+            if not openids or not next_openid:
+                break
+
+    return [dlt.resource(followers, name=raw_table(source.name, "followers"), write_disposition="append")()]

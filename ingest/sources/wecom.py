@@ -1,0 +1,61 @@
+"""WeCom: staff who serve customers, their customers in batches, and the tag library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cdp.settings import Settings, required_connection
+from cdp.sources import Source, raw_table
+from ingest.kinds.wechat import WeChatApi, land_changed
+from ingest.landing import Lander
+
+STAFF_A_CALL = 100
+RELATIONS_A_PAGE = 100
+
+
+def resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> list[Any]:
+    """Resources for external_contacts and corp_tags; only relations and tags that changed are landed."""
+    keys = required_connection(source.name, source.connection, settings)
+    api = WeChatApi(
+        source, keys["base_url"], "/cgi-bin/gettoken", {"corpid": keys["corpid"], "corpsecret": keys["corpsecret"]}
+    )
+
+    def external_contacts() -> Iterator[Any]:
+        staff = sorted(api.call("GET", "/cgi-bin/externalcontact/get_follow_user_list")["follow_user"])
+        for start in range(0, len(staff), STAFF_A_CALL):
+            cursor = ""
+            while True:
+                body = {"userid_list": staff[start : start + STAFF_A_CALL], "cursor": cursor, "limit": RELATIONS_A_PAGE}
+                page = api.call("POST", "/cgi-bin/externalcontact/batch/get_by_user", body=body)
+                rows = [_relation(entry) for entry in page.get("external_contact_list", [])]
+                yield from land_changed(
+                    dlt, lander, "external_contacts", rows, ["userid", "external_userid"], "externalcontact/batch/get_by_user"
+                )
+                cursor = page.get("next_cursor", "")
+                if not cursor:
+                    break
+
+    def corp_tags() -> Iterator[Any]:
+        answer = api.call("POST", "/cgi-bin/externalcontact/get_corp_tag_list", body={})
+        rows = [
+            {"group_id": group["group_id"], "group_name": group["group_name"], "tag_id": tag["id"], "tag_name": tag["name"]}
+            for group in answer.get("tag_group", [])
+            for tag in group.get("tag", [])
+        ]
+        yield from land_changed(dlt, lander, "corp_tags", rows, ["tag_id"], "externalcontact/get_corp_tag_list")
+
+    return [
+        dlt.resource(read, name=raw_table(source.name, read.__name__), write_disposition="append")()
+        for read in (external_contacts, corp_tags)
+    ]
+
+
+def _relation(entry: dict[str, Any]) -> dict[str, Any]:
+    contact, follow = entry.get("external_contact", {}), entry.get("follow_info", {})
+    return {
+        "userid": follow.get("userid"),
+        "external_userid": contact.get("external_userid"),
+        "external_contact": contact,
+        "follow_info": follow,
+    }

@@ -1,0 +1,63 @@
+"""dbt's models as assets, in three steps: up to the profiles, up to activation, and what comes back from deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+from dagster_dbt import DbtCliResource, dbt_assets
+
+from cdp.plots import plots_of
+from cdp.status import row_counts
+from orchestration.gates import held_back
+from orchestration.names import Translator
+from orchestration.resources import FULL_REFRESH_TAG, Warehouse
+
+# step -> dbt selection. Everything that is not later belongs to the first, so no model can be left out.
+STEPS = {
+    "build_profiles": ("*", "path:models/tags path:models/scores path:models/segments path:models/generated/tags "
+                       "path:models/generated/scores path:models/generated/segments path:models/activation "
+                       "path:models/delivery+ path:models/staging/reverse_etl"),
+    "build_activation": ("path:models/tags path:models/scores path:models/segments path:models/generated/tags "
+                         "path:models/generated/scores path:models/generated/segments path:models/activation", ""),
+    "build_delivery": ("path:models/delivery path:models/staging/reverse_etl", ""),
+}
+
+
+def dbt_steps(manifest: Path, blocking: list[dg.AssetCheckKey]) -> list[dg.AssetsDefinition]:
+    """The steps' assets. Models behind a failing blocking check are left out of a step; so is what dbt's own tests stop."""
+    return [_step(name, manifest, select, exclude, blocking) for name, (select, exclude) in STEPS.items()]
+
+
+def _step(name: str, manifest: Path, select: str, exclude: str, blocking: list[dg.AssetCheckKey]) -> dg.AssetsDefinition:
+    @dbt_assets(
+        manifest=manifest, select=select, exclude=exclude, name=name, dagster_dbt_translator=Translator(),
+    )
+    def build(context: dg.AssetExecutionContext, dbt: DbtCliResource, warehouse: Warehouse) -> Iterator[object]:
+        stopped = held_back(context, blocking)
+        arguments = ["build", *(["--full-refresh"] if context.run.tags.get(FULL_REFRESH_TAG) else []), *_left_out(stopped)]
+        for key, check in stopped.items():
+            context.log.warning(f"{key.to_user_string()} failed {check}: what depends on it is left as it was")
+        yield from _with_metadata(list(dbt.cli(arguments, context=context, raise_on_error=False).stream()), warehouse)
+
+    return build
+
+
+def _left_out(stopped: dict[dg.AssetKey, str]) -> list[str]:
+    """dbt's arguments that leave out all that depends on the given assets."""
+    selectors = [f"source:raw.{k.path[-1]}+" if k.path[0] == "raw" else f"{k.path[-1]}+" for k in stopped]
+    return ["--exclude", *selectors] if selectors else []
+
+
+def _with_metadata(events: list[object], warehouse: Warehouse) -> Iterator[object]:
+    """dbt's events with row counts and plots, which can be read only once dbt has let go of the file."""
+    counts = row_counts(warehouse.settings)
+    for event in events:
+        if isinstance(event, dg.Output):
+            name = str((event.metadata or {}).get("unique_id", "")).split(".")[-1]
+            extra = counts.get(name)
+            added: dict[str, object] = {"dagster/row_count": extra} if extra is not None else {}
+            added |= {n: dg.MetadataValue.md(md) for n, md in plots_of(name, warehouse.settings).items()}
+            event = dg.Output(event.value, event.output_name, metadata={**(event.metadata or {}), **added})
+        yield event

@@ -1,0 +1,58 @@
+"""dbt's manifest, made anew when something that decides it has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from cdp.errors import DeclarationError
+from cdp.settings import Settings
+
+_SKIPPED = {"target", "logs", "generated", "dbt_packages"}
+
+
+def manifest_path(settings: Settings) -> Path:
+    """Path of a manifest that fits the files and the active sources as they are now. Runs `dbt parse` when needed."""
+    folder = settings.path("dbt")
+    manifest, digest_file, digest = folder / "manifest.json", folder / "manifest.digest", _digest(settings)
+    if manifest.exists() and digest_file.exists() and digest_file.read_text(encoding="ascii") == digest:
+        return manifest
+    folder.mkdir(parents=True, exist_ok=True)
+    run = subprocess.run(
+        [dbt_executable(), "--no-use-colors", "parse", "--project-dir", ".", "--profiles-dir", ".", "--target-path", str(folder)],
+        cwd=settings.dbt_dir,
+        env={**os.environ, **settings.dbt_environment()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode:
+        raise DeclarationError(_message(run.stdout or run.stderr), where="dbt parse")
+    digest_file.write_text(digest, encoding="ascii")
+    return manifest
+
+
+def dbt_executable() -> str:
+    """The dbt beside this Python."""
+    return str(Path(sys.executable).with_name("dbt"))
+
+
+def _digest(settings: Settings) -> str:
+    found = hashlib.sha256(settings.sources.encode())
+    folders = [settings.dbt_dir, settings.project_root / "ingest" / "sources", settings.project_root / "dbt_declarations"]
+    for folder in folders:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file() and not _SKIPPED & set(p.relative_to(folder).parts)):
+            if path.suffix in (".yml", ".sql", ".csv", ".py", ".md"):
+                stat = path.stat()
+                found.update(f"{path}:{stat.st_size}:{stat.st_mtime_ns}\n".encode())
+    return found.hexdigest()
+
+
+def _message(output: str) -> str:
+    """dbt's own words without its time stamps."""
+    lines = [line.split("  ", 1)[-1] if line[:2].isdigit() else line for line in output.splitlines()]
+    start = next((i for i, line in enumerate(lines) if "error" in line.lower()), 0)
+    return "\n".join(lines[start:])[:4000]

@@ -1,0 +1,58 @@
+"""Resources shared by a run's steps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+from dagster_dbt import DbtCliResource
+
+from cdp.settings import Settings, get_settings
+from cdp.warehouse import publish, writer_lock
+from orchestration.manifest import dbt_executable
+
+AS_OF_TAG = "cdp/as_of"
+FULL_REFRESH_TAG = "cdp/full_refresh"
+
+
+class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Makes a run the warehouse's only writer, from its first step to its last, and publishes the readers' copy at its end.
+
+    Runs are executed in one process, so the lock is taken once a run; a second run (from another shell, too) waits.
+    """
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Warehouse]:
+        """Called by Dagster around the steps of a run."""
+        settings = get_settings()
+        run = context.run
+        tags = dict(run.tags) if run else {}
+        os.environ.update(settings.dbt_environment())
+        if tags.get(AS_OF_TAG):
+            os.environ["CDP_AS_OF"] = tags[AS_OF_TAG]
+        with writer_lock(settings):
+            yield self
+            if settings.warehouse_path.exists():
+                publish(settings)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this process."""
+        return get_settings()
+
+    @property
+    def as_of(self) -> str:
+        """The run's as_of, ISO 8601 in UTC."""
+        return os.environ["CDP_AS_OF"]
+
+
+def dbt_resource(settings: Settings) -> DbtCliResource:
+    """dbt on the project, with the executable of this environment."""
+    return DbtCliResource(
+        project_dir=os.fspath(settings.dbt_dir),
+        profiles_dir=os.fspath(settings.dbt_dir),
+        dbt_executable=dbt_executable(),
+        global_config_flags=["--no-use-colors", "--quiet"],
+    )

@@ -1,0 +1,122 @@
+"""Runs the whole graph in this process, as `cdp run` does: the same job, instance and state as the Dagster UI shows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cdp.errors import ConfigurationError
+from cdp.settings import Settings
+
+Progress = Callable[[str, str, float], None]
+
+
+@dataclass
+class RunSummary:
+    """What a run did. `ok`: every step ran and no check of severity error failed."""
+
+    run_id: str
+    as_of: str
+    ok: bool
+    seconds: float
+    steps: dict[str, float] = field(default_factory=dict)
+    failed_steps: list[str] = field(default_factory=list)
+    failed_checks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+def dagster_home(settings: Settings) -> Path:
+    """The instance's folder with its dagster.yaml; sets DAGSTER_HOME. Raises ConfigurationError when it cannot be written."""
+    home = settings.path("dagster")
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(settings.project_root / "orchestration" / "dagster.yaml", home / "dagster.yaml")
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot be written: {error.strerror or error}", where=str(home), fix="check rights and free space, or set CDP_DATA_DIR"
+        ) from error
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
+
+
+def execute(settings: Settings, *, job: str, as_of: str, full_refresh: bool, progress: Progress) -> RunSummary:
+    """Run a job to its end; a failing step leaves the others running. Raises CdpError for what is wrong beforehand."""
+    dagster_home(settings)
+    import dagster as dg
+
+    from orchestration.definitions import defs
+    from orchestration.resources import AS_OF_TAG, FULL_REFRESH_TAG
+
+    started = time.monotonic()
+    tags = {AS_OF_TAG: as_of} | ({FULL_REFRESH_TAG: "true"} if full_refresh else {})
+    steps: dict[str, float] = {}
+    begun: dict[str, float] = {}
+
+    def hear(step: str, state: str) -> None:
+        now = time.monotonic()
+        begun.setdefault(step, now)
+        steps[step] = round(now - begun[step], 2)
+        progress(step, state, steps[step])
+
+    with dg.DagsterInstance.get() as instance, _heard_by(hear):
+        _clear_abandoned(instance)
+        result = defs.resolve_job_def(job).execute_in_process(
+            instance=instance, tags=tags, raise_on_error=False, run_config={"loggers": {"progress": {}}}
+        )
+        summary = RunSummary(result.run_id, as_of, result.success, 0.0, steps)
+        for event in result.all_events:
+            if event.is_step_failure and event.step_key:
+                summary.failed_steps.append(event.step_key)
+                summary.errors.append(f"{event.step_key}: {_reason(event)}")
+        for check in result.get_asset_check_evaluations():
+            name = f"{check.asset_key.to_user_string()}: {check.check_name}"
+            if not check.passed:
+                (summary.failed_checks if check.severity == dg.AssetCheckSeverity.ERROR else summary.warnings).append(name)
+                error = check.metadata.get("error")
+                if error and str(error.value) not in summary.errors:
+                    summary.errors.append(str(error.value))
+    summary.ok = not summary.failed_steps and not summary.failed_checks
+    summary.seconds = round(time.monotonic() - started, 2)
+    return summary
+
+
+def _clear_abandoned(instance: Any) -> None:
+    """Runs of this command that were killed: their process is gone (they held the writer lock), so say so in the UI."""
+    import dagster as dg
+
+    from cdp.warehouse import writer_lock
+
+    unfinished = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    if unfinished:
+        with writer_lock():
+            for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+                instance.report_run_failed(run, message="The process of this run ended without a word; the next run goes on from where it was.")
+
+
+@contextmanager
+def _heard_by(listener: Callable[[str, str], None]) -> Iterator[None]:
+    from orchestration.progress import listeners
+
+    listeners.append(listener)
+    try:
+        yield
+    finally:
+        listeners.remove(listener)
+
+
+def _reason(event: Any) -> str:
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return (error.message if error else "failed").strip().splitlines()[0][:500]
