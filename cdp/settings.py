@@ -26,7 +26,9 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path(".cdp"), description="Folder for the warehouse and all state; relative to the root.")
     sources: str = Field("", description="Active sources, comma separated; empty: those whose YAML says `active: true`.")
     as_of: str = Field("", description="The 'now' of a run (ISO 8601, UTC); empty: the demo world's end, or today 00:00.")
-    landing_dir: Path = Field(Path(".cdp/world/sources"), description="Folder below which file sources look for files.")
+    landing_dir: Path | None = Field(
+        None, description="Folder below which file sources look for files; empty: the demo world's, `<data_dir>/world/sources`."
+    )
     default_region: str = Field("CN", description="ISO 3166 region of phone numbers written without a country code.")
     reporting_currency: str = Field("CNY", description="Currency (ISO 4217) of revenue and value columns.")
     threads: int = Field(2, ge=1, le=64, description="Threads of DuckDB and dbt.")
@@ -43,6 +45,11 @@ class Settings(BaseSettings):
     def absolute(self, path: Path) -> Path:
         """A setting's path, relative ones seen from the project root."""
         return path if path.is_absolute() else (self.project_root / path).resolve()
+
+    @property
+    def landing_path(self) -> Path:
+        """Folder below which file sources look for files."""
+        return self.absolute(self.landing_dir) if self.landing_dir else self.path("world", "sources")
 
     @property
     def warehouse_path(self) -> Path:
@@ -64,7 +71,7 @@ class Settings(BaseSettings):
         else today 00:00 (the one place where a clock is read)."""
         if self.as_of:
             return _utc(self.as_of)
-        world = self.absolute(self.landing_dir).parent / "world.json"
+        world = self.landing_path.parent / "world.json"
         if world.exists():
             return _utc(str(json.loads(world.read_text(encoding="utf-8"))["as_of"]))
         return datetime.now(UTC).strftime("%Y-%m-%dT00:00:00")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 from cdp.errors import DeclarationError
@@ -20,8 +19,9 @@ from dbt_declarations.tags_sql import tag_models
 
 Compiled = dict[Path, str]
 GENERATED = Path("models/generated")
-# Compilers of other declarations: module and function, each `(Settings) -> {path relative to dbt_project: text}`.
-PARTS = (("sources", "compile_sources"),)
+# Compilers of other declarations: module, function `(Settings) -> {path relative to dbt_project: text}`, and the folder
+# below the project root whose declarations it reads; without the folder there is nothing to compile.
+PARTS = (("sources", "compile_sources", "ingest/sources"),)
 
 
 def compile_all(settings: Settings | None = None) -> Compiled:
@@ -32,7 +32,7 @@ def compile_all(settings: Settings | None = None) -> Compiled:
     settings = settings or get_settings()
     files: Compiled = {}
     errors: list[DeclarationError] = []
-    for part in (compile_declarations, *_other_parts()):
+    for part in (compile_declarations, *_other_parts(settings)):
         try:
             made = part(settings)
         except DeclarationError as error:
@@ -75,9 +75,9 @@ def compile_project(project: Project) -> Compiled:
     return files
 
 
-def _other_parts() -> list[Callable[[Settings], dict[Path, str]]]:
+def _other_parts(settings: Settings) -> list[Callable[[Settings], dict[Path, str]]]:
     found: list[Callable[[Settings], dict[Path, str]]] = []
-    for module, function in PARTS:
-        if find_spec(f"dbt_declarations.{module}") is not None:
+    for module, function, folder in PARTS:
+        if (settings.project_root / folder).is_dir():
             found.append(getattr(import_module(f"dbt_declarations.{module}"), function))
     return found

@@ -86,7 +86,7 @@ class Manifest:
 def folder_of(source: Source, settings: Settings) -> Path:
     """The folder below which the source's files are; `{shared_data}` in `root` is the setting of that name."""
     if source.root is None:
-        return settings.absolute(settings.landing_dir)
+        return settings.landing_path
     names = {name: str(getattr(settings, name)) for name in type(settings).model_fields}
     try:
         return settings.absolute(Path(source.root.format(**names)))

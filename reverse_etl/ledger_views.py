@@ -86,8 +86,8 @@ class LedgerViews:
                     "status": row.status,
                     "reason": row.reason,
                     "payload_hash": row.payload_hash,
-                    "delivered_at": row.delivered_at.isoformat(timespec="milliseconds"),
-                    "as_of": row.as_of,
+                    "delivered_at": row.delivered_at.isoformat(timespec="milliseconds") + "Z",
+                    "as_of": row.as_of + "Z",
                 }
 
     def forget_outcomes(self, sync: str, run_id: str) -> None:

@@ -123,7 +123,7 @@ def _warehouse(settings: Settings) -> Finding:
 
 
 def _landing(settings: Settings) -> Finding:
-    folder = settings.absolute(settings.landing_dir)
+    folder = settings.landing_path
     return Finding("landing folder", folder.is_dir(), str(folder), "" if folder.is_dir() else "set CDP_LANDING_DIR, or `cdp world generate`")
 
 

@@ -1,7 +1,7 @@
 """What goes wrong with requests to an emulator, decided in advance: the nth request always has the same fate.
 
-A `FaultPlan` holds a rate of errors, a rate limit and a scripted outage. Tests (and people) change it while the emulator
-runs, with `POST /<emulator>/_control`, whose body is a FaultPlan as JSON; `GET` answers the plan in force.
+A `FaultPlan` holds a rate of errors, a rate limit and a scripted outage. Tests (and people) change it while the
+emulator runs, with `POST /<emulator>/_control`, whose body is a FaultPlan as JSON; `GET` answers the plan in force.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from cdp.errors import CdpError, ConfigurationError
 from demo.world.summary import WorldArguments, WorldSummary, read_summary
-from demo.world.writing import Scope, write_world
+from demo.world.writing import write_world
 
 SQL_FOLDER = Path(__file__).parent / "sql"
 MEMORY_LIMIT = "3GB"
@@ -42,7 +42,7 @@ def generate(
     building.mkdir(parents=True)
     try:
         with build(arguments, building / "spill", threads, progress) as connection:
-            summary = write_world(connection, arguments, building, Scope(from_day=0), threads, progress)
+            summary = write_world(connection, arguments, building, 0, threads, progress)
         shutil.rmtree(building / "spill", ignore_errors=True)
         _swap(building, out)
     finally:
@@ -54,7 +54,8 @@ def advance(out: Path, days: int = 1, *, threads: int = 2, progress: Progress | 
     """Let the world in `out` live `days` days longer.
 
     Daily files that are there stay as they are; those of the new days appear; backing tables, the shop's database and
-    the truth are replaced by their later state. `world.json` is written last, so a run that was killed is simply run again.
+    the truth are replaced by their later state. `world.json` is written last, so a run that was killed is simply run
+    again.
     """
     before = read_summary(out)
     if days < 1:
@@ -63,7 +64,7 @@ def advance(out: Path, days: int = 1, *, threads: int = 2, progress: Progress | 
     spill = out / ".spill"
     try:
         with build(arguments, spill, threads, progress) as connection:
-            return write_world(connection, arguments, out, Scope(from_day=before.arguments.days), threads, progress)
+            return write_world(connection, arguments, out, before.arguments.days, threads, progress)
     finally:
         shutil.rmtree(spill, ignore_errors=True)
 

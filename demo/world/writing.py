@@ -20,13 +20,6 @@ LINES = "(format csv, header false, quote '', escape '', delimiter '')"
 
 
 @dataclass(frozen=True)
-class Scope:
-    """Which daily files to write: those of `from_day` and later."""
-
-    from_day: int
-
-
-@dataclass(frozen=True)
 class DailyText:
     """A daily text file of `text_row`: its header and the columns that it gains at the middle of the horizon."""
 
@@ -111,8 +104,8 @@ SHOP_TABLES = {
         "updated_at TEXT NOT NULL",
     ],
     "refunds": [
-        "refund_id TEXT PRIMARY KEY", "order_id TEXT NOT NULL", "amount_cents INTEGER NOT NULL", "currency TEXT NOT NULL",
-        "reason TEXT", "created_at TEXT NOT NULL", "updated_at TEXT NOT NULL",
+        "refund_id TEXT PRIMARY KEY", "order_id TEXT NOT NULL", "amount_cents INTEGER NOT NULL",
+        "currency TEXT NOT NULL", "reason TEXT", "created_at TEXT NOT NULL", "updated_at TEXT NOT NULL",
     ],
 }  # fmt: skip
 
@@ -121,12 +114,15 @@ def write_world(
     connection: duckdb.DuckDBPyConnection,
     arguments: WorldArguments,
     folder: Path,
-    scope: Scope,
+    from_day: int,
     threads: int,
     progress: Callable[[str], None] | None = None,
 ) -> WorldSummary:
-    """Write sources, truth and, last, `world.json`. Every file is complete under its name or not there."""
-    writer = _Writer(folder, arguments, scope)
+    """Write sources (daily files from `from_day` on), truth and, last, `world.json`.
+
+    Every file is complete under its name or not there.
+    """
+    writer = _Writer(folder, arguments, from_day)
     for source in {file.split("/")[0] for file in _all_files()} | {"shop", "website", "app"}:
         (folder / "sources" / source).mkdir(parents=True, exist_ok=True)
     (folder / "truth").mkdir(exist_ok=True)
@@ -163,9 +159,9 @@ def _all_files() -> list[str]:
 class _Writer:
     """Writes single files; each appears under its name only when it is complete."""
 
-    def __init__(self, folder: Path, arguments: WorldArguments, scope: Scope) -> None:
+    def __init__(self, folder: Path, arguments: WorldArguments, from_day: int) -> None:
         self.folder, self.arguments = folder, arguments
-        self.days = range(scope.from_day, arguments.days)
+        self.days = range(from_day, arguments.days)
 
     def daily_path(self, file: str, day: int, extension: str) -> Path:
         """Where the file of a day lies; the day's number counts from the start."""
@@ -188,6 +184,7 @@ class _Writer:
         """The event files of a few days, on a connection of their own: variables and temporary tables belong to one."""
         with connection.cursor() as cursor:
             cursor.execute(f"set variable seed = {self.arguments.seed}")
+            cursor.execute("set variable products = (select count(*) from product)")
             cursor.execute(
                 "create or replace temp table chunk as"
                 f" from event_lines({chunk.is_app}, {chunk.first_day}, {chunk.last_day})"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
+from cdp.declarations import suggest
+from cdp.errors import DeclarationError
 from cdp.settings import Settings, connection
 from cdp.sources import Source, raw_table
 from ingest.json_rows import read_json_rows
@@ -26,7 +29,7 @@ def rest_resources(dlt: Any, source: Source, settings: Settings, lander: Lander)
     config = {
         "client": _filled(source.client, keys) | {"session": retrying_session(source)},
         "resources": [
-            {"name": f"read_{name}", "endpoint": _filled(table.endpoint, keys), "max_table_nesting": 0}
+            {"name": f"read_{name}", "endpoint": _converted(_filled(table.endpoint, keys)), "max_table_nesting": 0}
             for name, table in source.tables.items()
         ],
     }
@@ -96,6 +99,28 @@ def retrying_session(source: Source) -> Any:
     session.mount("http://", PacedAdapter(max_retries=policy))
     session.mount("https://", PacedAdapter(max_retries=policy))
     return session
+
+
+# What `incremental: {convert: ...}` of an endpoint may say: how the cursor is written in the request.
+CONVERTERS: dict[str, Callable[[str], Any]] = {
+    "epoch_seconds": lambda text: int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()),
+    "epoch_milliseconds": lambda text: int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000),
+    "date": lambda text: text[:10],
+}
+
+
+def _converted(endpoint: dict[str, Any]) -> dict[str, Any]:
+    """The endpoint with the named converter as a function."""
+    incremental = endpoint.get("incremental")
+    if isinstance(incremental, dict) and isinstance(incremental.get("convert"), str):
+        name = incremental["convert"]
+        if name not in CONVERTERS:
+            raise DeclarationError(
+                f'endpoint.incremental.convert: unknown "{name}"', expected="one of " + ", ".join(CONVERTERS),
+                fix=suggest(name, list(CONVERTERS)),
+            )
+        return endpoint | {"incremental": incremental | {"convert": CONVERTERS[name]}}
+    return endpoint
 
 
 def _filled(value: Any, keys: dict[str, str]) -> Any:

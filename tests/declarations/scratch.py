@@ -68,7 +68,12 @@ CONTRACTS: dict[str, dict[str, str]] = {
         "sequence": "bigint",
     },
     "account": {"account_key": "varchar", "industry": "varchar", "employees": "bigint", "country": "varchar"},
-    "person_traits": {"person_id": "varchar", "order_count": "bigint", "revenue": "double", "last_order_at": "timestamp"},
+    "person_traits": {
+        "person_id": "varchar",
+        "order_count": "bigint",
+        "revenue": "double",
+        "last_order_at": "timestamp",
+    },
     "person_rfm": {"person_id": "varchar", "r": "bigint", "f": "bigint", "m": "bigint", "rfm_class": "varchar"},
 }
 PII = {("person", "email")}
@@ -94,10 +99,11 @@ def write_contracts(dbt_dir: Path) -> None:
 
 
 def write(dbt_dir: Path, path: str, text: str) -> Path:
-    """A declaration; `name`, `owner` and `description` are added when the text has no name."""
+    """A file; a tag, score or segment gets `name`, `owner` and `description` when its text has none."""
     target = dbt_dir / path
     target.parent.mkdir(parents=True, exist_ok=True)
-    head = "" if text.startswith("-") or re.search(r"^(name|owner|models):", text, re.M) else f"name: {target.stem}\n{HEAD}"
+    bare = path.startswith(("tags/", "scores/", "segments/")) and not re.search(r"^(-|(name|owner):)", text, re.M)
+    head = f"name: {target.stem}\n{HEAD}" if bare else ""
     target.write_text(head + text, encoding="utf-8")
     return target
 
@@ -135,7 +141,9 @@ def build(connection: duckdb.DuckDBPyConnection, models: dict[str, str], as_of: 
     """Create every generated model as a table, in the order of their references."""
     pending = {n: runnable(s, as_of) for n, s in models.items() if not n.endswith(".yml")}
     while pending:
-        ready = [n for n, s in pending.items() if not any(f'"{o}"' in s.replace(f'as "{o}"', "") for o in pending if o != n)]
+        ready = [
+            n for n, s in pending.items() if not any(f'"{o}"' in s.replace(f'as "{o}"', "") for o in pending if o != n)
+        ]
         assert ready, f"models that wait for each other: {sorted(pending)}"
         for name in ready:
             connection.execute(f'create or replace table "{name}" as {pending.pop(name)}')

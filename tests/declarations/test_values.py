@@ -16,7 +16,7 @@ MODELS = Path(__file__).resolve().parents[2] / "dbt_project" / "models"
 
 def at(day: str, hour: int = 0) -> datetime:
     """A moment of 2026: at("02-14", 9)."""
-    return datetime.fromisoformat(f"2026-{day}T{hour:02}:00:00")  # noqa: DTZ007  (the warehouse holds UTC without a zone)
+    return datetime.fromisoformat(f"2026-{day}T{hour:02}:00:00")
 
 
 def fill(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:
@@ -34,7 +34,8 @@ def db() -> duckdb.DuckDBPyConnection:
     for person in ("a", "b", "t"):
         fill(connection, "person", [
             {"person_id": person, "first_seen_at": at("01-01"), "last_seen_at": at("02-20"), "is_test": person == "t",
-             "is_bot": False, "city": "上海" if person == "a" else None, "account_key": "acc" if person == "a" else None},
+             "is_bot": False, "city": "上海" if person == "a" else None,
+             "account_key": "acc" if person == "a" else None},
         ])  # fmt: skip
     fill(connection, "account", [{"account_key": "acc", "industry": "hotels", "employees": 300, "country": "CN"}])
     for person in ("a", "t"):
@@ -51,7 +52,11 @@ def db() -> duckdb.DuckDBPyConnection:
         fill(connection, "person_event", [
             {"person_id": person, **dict(zip(names, e, strict=True)), "event_key": e[0] + person} for e in events
         ])  # fmt: skip
-    fill(connection, "person_event", [{"person_id": None, "event_key": "lost", "occurred_at": at("02-01"), "channel": "web"}])
+    fill(
+        connection,
+        "person_event",
+        [{"person_id": None, "event_key": "lost", "occurred_at": at("02-01"), "channel": "web"}],
+    )
     return connection
 
 
@@ -112,7 +117,8 @@ def test_rules_groups_cases_and_dates(db: duckdb.DuckDBPyConnection, tmp_path: P
         "gold": "type: rule\nwhen: views >= 4\ngroup: club\npriority: 1\n",
         "silver": "type: rule\nwhen: views >= 2\ngroup: club\npriority: 2\n",
         "bronze": "type: rule\nwhen: true\ngroup: club\npriority: 30\n",
-        "size": "type: rule\ncases:\n  - {value: big, when: views > 3}\n  - {value: some, when: views > 0}\notherwise: none\n",
+        "size": "type: rule\ncases:\n  - {value: big, when: views > 3}\n  - {value: some, when: views > 0}\n"
+                "otherwise: none\n",
         "not_yet": "type: rule\nwhen: true\nsince: 2026-03-02\n",
         "since_today": "type: rule\nwhen: true\nsince: 2026-03-01\n",
         "over": "type: rule\nwhen: true\nexpires: 2026-03-01\n",
@@ -124,7 +130,8 @@ def test_rules_groups_cases_and_dates(db: duckdb.DuckDBPyConnection, tmp_path: P
         "not_yet": None, "over": None, "place": "上海", "silver": False, "since_today": True, "size": "big", "views": 4,
     }  # fmt: skip
     assert {k: found["b"][k] for k in ("bronze", "gold", "silver", "local", "not_local", "size", "place")} == {
-        "bronze": True, "gold": False, "silver": False, "local": False, "not_local": False, "size": "none", "place": None,
+        "bronze": True, "gold": False, "silver": False, "local": False, "not_local": False,
+        "size": "none", "place": None,
     }  # fmt: skip
 
 
@@ -135,9 +142,10 @@ def test_assignments_say_since_when(db: duckdb.DuckDBPyConnection, tmp_path: Pat
         {"person_id": "a", "tag": "plan", "value": "z", "set_at": at("01-16"), "problem": "not_allowed"},
         {"person_id": "b", "tag": "plan_size", "value": "2.50", "set_at": at("01-17"), "problem": None},
     ])  # fmt: skip
-    write(tmp_path, "models/tags/tag_rhythm.sql", "name: ''\n")
+    write(tmp_path, "models/tags/tag_rhythm.sql", "select 1")
     write(tmp_path, "models/tags/tag_rhythm.yml",
-          "models:\n- name: tag_rhythm\n  columns: [{name: person_id, data_type: varchar}, {name: value, data_type: double}]\n")  # fmt: skip
+          "models:\n- name: tag_rhythm\n  columns:\n  - {name: person_id, data_type: varchar}\n"
+          "  - {name: value, data_type: double}\n")  # fmt: skip
     db.execute("create table tag_rhythm as select 'a' as person_id, 7.0::double as value")
     tags(db, tmp_path, {
         "views": "type: statistical\nover: event\naggregate: count\nwhere: event_name = 'Product Viewed'\n",
@@ -161,11 +169,15 @@ def test_assignments_say_since_when(db: duckdb.DuckDBPyConnection, tmp_path: Pat
 
 def test_segments_with_exclude_nesting_and_handwritten(db: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     """Segments build on tags, scores, stages and other segments; unknown in `exclude` leaves nobody out."""
-    write(tmp_path, "models/segments/segment_friends.sql", "name: ''\n")
+    write(tmp_path, "models/segments/segment_friends.sql", "select 1")
     db.execute("create table segment_friends as select unnest(['a', 'a', 't']) as person_id")
     fill(db, "person_lifecycle", [{"person_id": "a", "model": "m", "stage": "one", "entered_at": at("02-01")}])
     fill(db, "person_score", [{"person_id": "a", "score": "hot", "points": 12.5, "grade": "A"}])
-    write(tmp_path, "scores/hot.yml", "type: points\nrules: [{name: r, dimension: fit, points: 1, when: is_test}]\ngrades: [{grade: A}]\n")
+    write(
+        tmp_path,
+        "scores/hot.yml",
+        "type: points\nrules: [{name: r, dimension: fit, points: 1, when: is_test}]\ngrades: [{grade: A}]\n",
+    )
     write(tmp_path, "lifecycle.yml", "owner: x\ndescription: y\nmodels: [{name: m, description: z, stages: "
           "[{name: one, description: d, from: [start], enter: [{over: person}]}]}]\n")  # fmt: skip
     for name, text in {
@@ -196,7 +208,13 @@ eligible: city is not null or person_id_is_unknown
 dimensions: {interest: {cap: 10}}
 rules:
   - {name: industry, dimension: fit, points: 7, when: "account.industry = 'hotels'"}
-  - {name: views, dimension: interest, points: 8, over: event, where: "event_name = 'Product Viewed'", half_life_days: 18, cap: 9}
+  - name: views
+    dimension: interest
+    points: 8
+    over: event
+    where: event_name = 'Product Viewed'
+    half_life_days: 18
+    cap: 9
   - {name: surveys, dimension: interest, points: 3, over: event, where: "event_name = 'Survey Answered'"}
   - {name: low_score, dimension: intent, points: -4, over: event, where: "property_number('score') < 5", cap: 3}
   - {name: never, dimension: intent, points: 50, over: event, where: "event_name = 'None such'"}
@@ -204,7 +222,9 @@ grades: [{grade: A, at_least: 14}, {grade: B}]
 """.replace(" or person_id_is_unknown", ""))  # fmt: skip
     tags(db, tmp_path, {})
     for model in ("score_reason", "person_score"):
-        db.execute(f"create table {model} as {runnable((MODELS / 'scores' / f'{model}.sql').read_text(encoding='utf-8'))}")
+        db.execute(
+            f"create table {model} as {runnable((MODELS / 'scores' / f'{model}.sql').read_text(encoding='utf-8'))}"
+        )
     # views: two on 02-10 (19 days), one on 02-11 (18 days: half), one on 01-05; together above the cap of 9
     reasons = db.execute("select rule, dimension, points, fact_count from score_reason order by rule").fetchall()
     assert reasons == [

@@ -23,7 +23,7 @@ def held(portal: Vendor) -> dict[str, dict[str, str]]:
 
 
 def test_values_arrive_as_hubspot_wants_them_and_a_second_run_sends_nothing(project: Project, portal: Vendor) -> None:
-    seen = dt.datetime(2026, 2, 3, 4, 5, 6, 789000)
+    seen = dt.datetime.fromisoformat("2026-02-03T04:05:06.789")
     project.contacts(
         [
             ("a@example.com", "王芳 😀", "customer", 12.5, True, dt.date(1990, 1, 2), seen, ["champions", "vip"]),

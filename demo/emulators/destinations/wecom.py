@@ -137,8 +137,8 @@ class WeCom:
         held = self._db.execute("select token from token where app = ? and expires_at > ?", (app, now)).fetchone()
         if held is not None:
             return {"access_token": held["token"], "expires_in": self._token_seconds}
-        count = self._db.execute("select count(*) from token").fetchone()[0]
-        token = hashlib.sha256(f"{app}/{count}".encode()).hexdigest()
+        issued = self._db.execute("select count(*) from call where path like '%/gettoken'").fetchone()[0]
+        token = hashlib.sha256(f"{app}/{issued}".encode()).hexdigest()
         self._db.execute("insert into token values (?, ?, ?)", (token, app, now + self._token_seconds))
         return {"access_token": token, "expires_in": self._token_seconds}
 

@@ -2,9 +2,9 @@
 
 Contract: developer.zendesk.com/api-reference/ticketing/ticket-management/incremental_exports, "Incremental Ticket
 Export, Cursor Based": `start_time` (epoch seconds) starts, `cursor` goes on; the answer has `tickets`, `after_cursor`,
-`after_url` and `end_of_stream`. `after_cursor` is there at the end of the stream too: the next export begins with it. Basic auth is
-`<email>/token:<token>`. The vendor allows ten such requests a minute; here the limit is ten in three seconds, so that a
-demo does not take all day.
+`after_url` and `end_of_stream`. `after_cursor` is there at the end of the stream too: the next export begins with it.
+Basic auth is `<email>/token:<token>`. The vendor allows ten such requests a minute; here the limit is ten in three
+seconds, so that a demo does not take all day.
 """
 
 from __future__ import annotations

@@ -1,25 +1,29 @@
 -- One row per visit of the website or the app: when, on which device, why. A visit's number is person * 8192 + day * 2 + slot, so a
 -- later day never changes an earlier one (worlds are limited to 4,096 days).
+-- (A table of its own, because DuckDB works in parallel on tables of over 122,880 rows only.)
+create table person_day as
+select person_no, unnest(range(arrival_day, getvariable('days')::bigint))::integer as day from person where arrival_day < getvariable('days');
+
 create table visit_due as
-with person_day as (
-    select p.person_no, p.kind, p.arrival_day, p.register_day, p.online_day, p.repeat_gap, p.whitepaper_day, p.contact_day, p.visit_chance, p.will_buy, p.will_win,
-        p.buy_day, p.closed_at, p.mini_at, unnest(range(p.arrival_day, getvariable('days')::bigint))::integer as day
-    from person as p
-    where p.arrival_day < getvariable('days')
-), weighed as (
-    select *,
+with weighed as (
+    select d.day, p.person_no, p.kind, p.arrival_day, p.register_day, p.whitepaper_day, p.contact_day, p.will_buy, p.will_win, p.mini_at,
         online_day is not null and day >= online_day and (day - online_day) % repeat_gap = 0 as is_purchase_day,
         visit_chance * case
             when will_buy and day between buy_day - 12 and buy_day then 3.0
             when will_win and day between floor(closed_at) - 30 and floor(closed_at) then 3.0
             else 1.0 end as chance
-    from person_day
-), slotted as (
-    select *, unnest([0, 1]) as slot from weighed
-), chosen as (
-    select *, person_no::bigint * 8192 + day * 2 + slot as visit_no,
+    from person_day as d join person as p using (person_no)
+), certain as (
+    select *, person_no::bigint * 8192 + day * 2 as first_no,
         coalesce(day = arrival_day or day = register_day or day = whitepaper_day or day = contact_day or is_purchase_day, false) as is_certain
-    from slotted
+    from weighed
+), due as (
+    select *, draw(first_no, 'visit') < chance as is_drawn from certain where is_certain or draw(first_no, 'visit') < chance
+), chosen as (
+    select *, 0 as slot, first_no as visit_no from due
+    union all
+    -- again on the same day; who registers and buys on one day buys in the second visit
+    select *, 1 as slot, first_no + 1 as visit_no from due where (is_drawn and draw(first_no + 1, 'again') < 0.12) or (is_purchase_day and day = register_day)
 )
 select visit_no, person_no, day, slot,
     case
@@ -40,9 +44,9 @@ select visit_no, person_no, day, slot,
             when draw(visit_no, 'purpose') < 0.69 then 'help'
             else 'browse' end
     end as visit_kind
-from chosen
-where (slot = 0 and (is_certain or draw(visit_no, 'visit') < chance))
-    or (slot = 1 and ((draw(visit_no, 'again') < 0.12 and draw(visit_no - 1, 'visit') < chance) or (is_purchase_day and day = register_day)));
+from chosen;
+
+drop table person_day;
 
 create table visit as
 with channelled as (

@@ -50,3 +50,5 @@ select event_no, copy_no::tinyint as copy_no, visit_no, step, call, event, page,
 from received
 where received_at < as_of()
 order by is_app, file_day, received_at, event_no, copy_no;
+
+drop table event_fact;

@@ -26,6 +26,8 @@ with bought as (
 select * exclude (customer_id, guest_customer_id, u_fate) from followed where created_at < as_of()
 order by visit_no;
 
+drop table visit_due;
+
 create table order_line_fact as
 with lined as (
     select o.*, unnest(range(1, o.line_count + 1))::integer as line_no from order_fact as o

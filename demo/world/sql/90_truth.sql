@@ -52,6 +52,7 @@ select person_no, mess_kind, count(*) as occurrences from (select person_no, unn
 union all select person_no, mess_kind, count(*) from truth_identifier where mess_kind in ('shared_device', 'rotated_cookie', 'recycled_phone') group by all
 union all select (visit_no // 8192)::integer, mess_kind, count(*) from (
     select visit_no, unnest(kinds([case when is_late then 'late_event' end, case when is_overtaken then 'out_of_order_event' end, case when copy_no > 0 then 'repeated_event' end, case when is_torn then 'malformed_event' end])) as mess_kind from event
+    where is_late or is_overtaken or copy_no > 0 or is_torn
 ) group by all
 union all select r.person_no, mess_kind, count(*) from (select person_no, unnest(kinds([email_form, phone_form, case when has_family_email and not at_work and call = 'identify' then 'family_email' end])) as mess_kind from self_report where call = 'identify' or visit_kind in ('contact', 'whitepaper')) as r group by all;
 
@@ -63,7 +64,7 @@ with bought as (
 ), first_time as (
     select person_no, min(at_time) as converted_at from bought group by 1
 ), messy as (
-    select person_no, list(mess_kind order by mess_kind) as mess_kinds from (select distinct person_no, mess_kind from person_mess) group by 1
+    select person_no, list_sort(list(mess_kind)) as mess_kinds from (select distinct person_no, mess_kind from person_mess) group by 1
 )
 select p.person_no, p.kind, p.family_name, p.given_name, p.full_name, p.country, p.account_no, p.head_no as household_head_no, moment(p.arrival_day) as arrived_at,
     p.kind <> 'test' and (p.will_buy or p.will_win) as will_convert, f.converted_at, coalesce(m.mess_kinds, []) as mess_kinds

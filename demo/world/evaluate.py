@@ -1,0 +1,181 @@
+"""How well records were put together into persons, measured against the truth of a demo world.
+
+Pairwise: of all pairs of records that belong to one true person, how many were put together (recall); of all pairs that
+were put together, how many belong together (precision). Pairs are counted, never listed: a group of n records has
+n * (n - 1) / 2 of them. Records of bots are left out; a record without a person stands alone. Recall cannot reach 1: a
+cookie that was deleted before its owner ever told who they are is tied to nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from sqlglot import exp
+
+from cdp.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Score:
+    """Counts of pairs and what follows from them. A ratio without a denominator is None."""
+
+    records: int
+    true_pairs: int
+    predicted_pairs: int
+    correct_pairs: int
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the predicted pairs that are correct."""
+        return self.correct_pairs / self.predicted_pairs if self.predicted_pairs else None
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the true pairs that were predicted."""
+        return self.correct_pairs / self.true_pairs if self.true_pairs else None
+
+    @property
+    def f1(self) -> float | None:
+        """Harmonic mean of precision and recall."""
+        total = self.predicted_pairs + self.true_pairs
+        return 2 * self.correct_pairs / total if total else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Counts and ratios, for JSON."""
+        return {**asdict(self), "precision": self.precision, "recall": self.recall, "f1": self.f1}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores over all records and over the persons that each kind of mess happened to.
+
+    `missing`: true records that the table does not name or names without a person. `unknown`: named records that are
+    nobody's in the truth (accounts, records of another world).
+    """
+
+    overall: Score
+    per_mess: dict[str, Score]
+    missing: int
+    unknown: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "overall": self.overall.as_dict(),
+            "per_mess": {kind: score.as_dict() for kind, score in self.per_mess.items()},
+            "missing": self.missing,
+            "unknown": self.unknown,
+        }
+
+
+def evaluate(connection: duckdb.DuckDBPyConnection, table: str, truth: Path) -> Evaluation:
+    """Compare `table` (record_id text, person_id text; '<source>.<table>:<key>') with a world's truth folder.
+
+    `table` may be qualified (`identity.record_person`). A record that is named twice with different persons raises
+    ConfigurationError, as does a missing truth file. Uses and drops temporary tables whose names begin with `evaluated_`.
+    """
+    for name in ("record_person", "persons"):
+        if not (truth / f"{name}.parquet").exists():
+            raise ConfigurationError(
+                "the truth is not there", where=str(truth / f"{name}.parquet"), fix="run `cdp world generate`"
+            )
+    predicted = exp.to_table(table, dialect="duckdb").sql(dialect="duckdb", identify=True)
+    try:
+        _prepare(connection, predicted, truth)
+        return _measure(connection)
+    finally:
+        for name in ("evaluated_pair", "evaluated_cell", "evaluated_mess"):
+            connection.execute(f"drop table if exists {name}")
+
+
+def _prepare(connection: duckdb.DuckDBPyConnection, predicted: str, truth: Path) -> None:
+    """`evaluated_cell`: one row per (true person, predicted person) with the number of records they share."""
+    connection.execute(
+        f"create or replace temp table evaluated_pair as select record_id, min(person_id) as person_id,"  # noqa: S608
+        f" count(distinct person_id) as persons from {predicted} group by record_id"
+    )
+    doubtful = connection.execute("select count(*) from evaluated_pair where persons > 1").fetchone()
+    if doubtful and doubtful[0]:
+        raise ConfigurationError(
+            f"{doubtful[0]} records have more than one person", where=predicted, expected="one person per record"
+        )
+    connection.execute(
+        """
+        create or replace temp table evaluated_cell as
+        with truth as (
+            select r.source || '.' || r.table_name || ':' || r.record_key as record_id, r.person_no, p.kind
+            from read_parquet($records) as r join read_parquet($persons) as p using (person_no)
+        )
+        select t.person_no, t.kind, e.person_id, t.record_id is null as is_unknown, count(*) as records
+        from truth as t full join evaluated_pair as e using (record_id)
+        group by all
+        """,
+        {"records": str(truth / "record_person.parquet"), "persons": str(truth / "persons.parquet")},
+    )
+    connection.execute(
+        "create or replace temp table evaluated_mess as"
+        " select person_no, unnest(mess_kinds) as mess_kind from read_parquet($persons) where kind <> 'bot'",
+        {"persons": str(truth / "persons.parquet")},
+    )
+
+
+_OVERALL = """
+with cell as (
+    select * from evaluated_cell where not is_unknown and kind <> 'bot'
+), person as (
+    select person_no, sum(records) as records from cell group by 1
+), cluster as (
+    select person_id, sum(records) as records from cell where person_id is not null group by 1
+)
+select
+    (select coalesce(sum(records), 0) from person),
+    (select coalesce(sum(records * (records - 1) // 2), 0) from person),
+    (select coalesce(sum(records * (records - 1) // 2), 0) from cluster),
+    (select coalesce(sum(records * (records - 1) // 2), 0) from cell where person_id is not null)
+"""
+
+# A predicted pair counts for a kind of mess when at least one of its records belongs to a person it happened to.
+_PER_MESS = """
+with cell as (
+    select * from evaluated_cell where not is_unknown and kind <> 'bot'
+), person as (
+    select person_no, sum(records) as records from cell group by 1
+), cluster as (
+    select person_id, sum(records) as records from cell where person_id is not null group by 1
+), messy_cluster as (
+    select m.mess_kind, c.person_id, sum(c.records) as messy, sum(c.records * (c.records - 1) // 2) as correct
+    from cell as c join evaluated_mess as m using (person_no)
+    where c.person_id is not null
+    group by all
+), of_clusters as (
+    select m.mess_kind, sum(m.correct) as correct,
+        sum(m.messy * (m.messy - 1) // 2 + m.messy * (c.records - m.messy)) as predicted
+    from messy_cluster as m join cluster as c using (person_id)
+    group by 1
+), of_persons as (
+    select m.mess_kind, sum(p.records) as records, sum(p.records * (p.records - 1) // 2) as true_pairs
+    from person as p join evaluated_mess as m using (person_no)
+    group by 1
+)
+select mess_kind, records, true_pairs, coalesce(predicted, 0), coalesce(correct, 0)
+from of_persons left join of_clusters using (mess_kind)
+order by mess_kind
+"""
+
+
+def _measure(connection: duckdb.DuckDBPyConnection) -> Evaluation:
+    overall = connection.execute(_OVERALL).fetchone() or (0, 0, 0, 0)
+    per_mess = connection.execute(_PER_MESS).fetchall()
+    missing, unknown = connection.execute(
+        "select coalesce(sum(records) filter (where not is_unknown and person_id is null and kind <> 'bot'), 0),"
+        " coalesce(sum(records) filter (where is_unknown), 0) from evaluated_cell"
+    ).fetchone() or (0, 0)
+    return Evaluation(
+        overall=Score(*(int(n) for n in overall)),
+        per_mess={kind: Score(*(int(n) for n in counts)) for kind, *counts in per_mess},
+        missing=int(missing),
+        unknown=int(unknown),
+    )
