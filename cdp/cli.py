@@ -20,7 +20,9 @@ run.register(app)
 warehouse.register(app)
 doctor.register(app)
 app.add_typer(sync.app, name="sync", help="Plan, run and watch what goes to destinations.")
-app.add_typer(quarantine.app, name="quarantine", help="Rows that could not be read: look at them, mend them, replay them.")
+app.add_typer(
+    quarantine.app, name="quarantine", help="Rows that could not be read: look at them, mend them, replay them."
+)
 app.add_typer(declarations.app, name="declarations", help="Check and list tags, scores, segments and sources.")
 app.add_typer(world.app, name="world", help="The demo world: a generated company with emulated systems.")
 

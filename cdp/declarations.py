@@ -1,4 +1,4 @@
-"""Reads YAML declarations into pydantic models, with errors that name file, line, key, what was found and what is accepted."""
+"""Reads YAML declarations into pydantic models; errors name file, line, key, what was found and what is accepted."""
 
 from __future__ import annotations
 

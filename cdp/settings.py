@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -24,10 +25,15 @@ class Settings(BaseSettings):
 
     project_root: Path = Field(PROJECT_ROOT, description="Folder of the repository with the declarations and models.")
     data_dir: Path = Field(Path(".cdp"), description="Folder for the warehouse and all state; relative to the root.")
-    sources: str = Field("", description="Active sources, comma separated; empty: those whose YAML says `active: true`.")
-    as_of: str = Field("", description="The 'now' of a run (ISO 8601, UTC); empty: the demo world's end, or today 00:00.")
+    sources: str = Field(
+        "", description="Active sources, comma separated; empty: those whose YAML says `active: true`."
+    )
+    as_of: str = Field(
+        "", description="The 'now' of a run (ISO 8601, UTC); empty: the demo world's end, or today 00:00."
+    )
     landing_dir: Path | None = Field(
-        None, description="Folder below which file sources look for files; empty: the demo world's, `<data_dir>/world/sources`."
+        None,
+        description="Folder below which file sources look for files; empty: the demo world's, `<data_dir>/world/sources`.",
     )
     default_region: str = Field("CN", description="ISO 3166 region of phone numbers written without a country code.")
     reporting_currency: str = Field("CNY", description="Currency (ISO 4217) of revenue and value columns.")
@@ -110,7 +116,7 @@ def _utc(text: str) -> str:
 def get_settings() -> Settings:
     """The settings of this process, read once. Raises ConfigurationError naming each wrong setting."""
     try:
-        return Settings()  # type: ignore[call-arg]
+        return Settings()
     except ValidationError as error:
         wrong = "; ".join(f"CDP_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
         raise ConfigurationError(
@@ -125,7 +131,7 @@ def connection(name: str, settings: Settings | None = None) -> dict[str, str]:
     """
     settings = settings or get_settings()
     prefix = f"CDP_{name.upper()}__"
-    layers = [
+    layers: list[Mapping[str, str | None]] = [
         dotenv_values(settings.path("world.env")),
         dotenv_values(settings.project_root / ".env"),
         dict(os.environ),

@@ -74,7 +74,9 @@ class Provides(Declaration):
     def _shapes_are_mappings(self) -> Provides:
         for name, columns in (self.model_extra or {}).items():
             if not isinstance(columns, dict) or not all(isinstance(v, str) for v in columns.values()):
-                raise ValueError(f'"{name}": a shape of conformed.yml is a mapping of its columns to SQL expressions (text)')
+                raise ValueError(
+                    f'"{name}": a shape of conformed.yml is a mapping of its columns to SQL expressions (text)'
+                )
         return self
 
     def shapes(self) -> dict[str, dict[str, str]]:
@@ -103,7 +105,9 @@ class Source(Declaration):
     connection: list[str] = Field(
         default_factory=list, description="Keys needed as CDP_<NAME>__<KEY>, e.g. [base_url, token]."
     )
-    root: str | None = Field(None, description="Folder of the files instead of the landing folder; may be a setting's name in braces.")
+    root: str | None = Field(
+        None, description="Folder of the files instead of the landing folder; may be a setting's name in braces."
+    )
     client: dict[str, Any] = Field(default_factory=dict, description="Client in dlt's declarative REST form.")
     requests_per_second: float | None = Field(None, gt=0, description="Own rate limit for calls (rest_api).")
     freshness: Freshness = Field(default_factory=Freshness)
@@ -132,7 +136,9 @@ def all_sources(settings: Settings) -> dict[str, Document[Source]]:
     found: dict[str, Document[Source]] = {}
     for document in load_folder(settings.project_root / "ingest" / "sources", Source):
         if document.value.name != document.path.stem:
-            raise document.error(("name",), f'found "{document.value.name}"', expected=f'"{document.path.stem}", the name of its file')
+            raise document.error(
+                ("name",), f'found "{document.value.name}"', expected=f'"{document.path.stem}", the name of its file'
+            )
         found[document.value.name] = document
     return found
 

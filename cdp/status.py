@@ -10,7 +10,19 @@ import duckdb
 from cdp.settings import Settings
 from cdp.warehouse import open_database
 
-SCHEMAS = ["raw", "seeds", "staging", "conformed", "identity", "profiles", "tags", "scores", "segments", "activation", "delivery"]
+SCHEMAS = [
+    "raw",
+    "seeds",
+    "staging",
+    "conformed",
+    "identity",
+    "profiles",
+    "tags",
+    "scores",
+    "segments",
+    "activation",
+    "delivery",
+]
 
 
 def row_counts(settings: Settings) -> dict[str, int]:
@@ -78,7 +90,8 @@ def sources(con: duckdb.DuckDBPyConnection, names: list[str]) -> list[SourceStat
         SourceStatus(
             name,
             sum(rows for table, rows in present.items() if table.startswith(f"{name}__")),
-            *(loads.get(name) or (None, None)),
+            loads[name][0] if name in loads else None,
+            loads[name][1] if name in loads else None,
             quarantined.get(name, 0),
         )
         for name in names
@@ -94,7 +107,9 @@ def _counts(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, int]]:
     if not names:
         return []
     counted = " union all ".join(
-        "select '{}', '{}', count(*) from \"{}\".\"{}\"".format(*(n.replace("'", "''") for n in (s, t)), *(n.replace('"', '""') for n in (s, t)))
+        "select '{}', '{}', count(*) from \"{}\".\"{}\"".format(
+            *(n.replace("'", "''") for n in (s, t)), *(n.replace('"', '""') for n in (s, t))
+        )
         for s, t in names
     )
     return con.execute(f"select * from ({counted}) order by all").fetchall()

@@ -92,14 +92,18 @@ def providers(sources: dict[str, Document[Source]], settings: Settings) -> list[
             keys = ("conformed", position)
             if provides.model not in staging:
                 raise document.error(
-                    (*keys, "model"), f'no staging model "{provides.model}"',
-                    expected="a file dbt_project/models/staging/**/<model>.sql", fix=suggest(provides.model, list(staging)),
+                    (*keys, "model"),
+                    f'no staging model "{provides.model}"',
+                    expected="a file dbt_project/models/staging/**/<model>.sql",
+                    fix=suggest(provides.model, list(staging)),
                 )
             for name in provides.identifiers:
                 if name not in types:
                     raise document.error(
-                        (*keys, "identifiers", name), f'unknown identifier type "{name}"',
-                        expected="a name in dbt_project/seeds/identity/identifier_types.csv", fix=suggest(name, list(types)),
+                        (*keys, "identifiers", name),
+                        f'unknown identifier type "{name}"',
+                        expected="a name in dbt_project/seeds/identity/identifier_types.csv",
+                        fix=suggest(name, list(types)),
                     )
             for name, columns in provides.shapes().items():
                 _check_shape(document, position, name, columns, shapes)
@@ -121,12 +125,16 @@ def _check_shape(
     for column in columns:
         if column not in accepted:
             raise document.error(
-                (*keys, column), f'the shape "{name}" has no such column',
-                expected="one of " + ", ".join(accepted), fix=suggest(column, list(accepted)),
+                (*keys, column),
+                f'the shape "{name}" has no such column',
+                expected="one of " + ", ".join(accepted),
+                fix=suggest(column, list(accepted)),
             )
     for column, spec in accepted.items():
         if spec.required and column not in columns:
-            raise document.error(keys, f'the column "{column}" is required but missing', fix=f'add "{column}: <expression>"')
+            raise document.error(
+                keys, f'the column "{column}" is required but missing', fix=f'add "{column}: <expression>"'
+            )
 
 
 def check_expression(document: Document[Any], keys: tuple[str | int, ...], text: str) -> str:
@@ -135,9 +143,19 @@ def check_expression(document: Document[Any], keys: tuple[str | int, ...], text:
         tree = parse_one(text, dialect="duckdb")
     except SqlglotError as error:
         raise document.error(keys, f'is not a SQL expression: "{text}"', expected=str(error).splitlines()[0]) from None
-    for kind, name in ((exp.Query, "a subquery"), (exp.AggFunc, "an aggregate"), (exp.Window, "a window"), (exp.DDL, "a statement"), (exp.Command, "a statement")):
+    for kind, name in (
+        (exp.Query, "a subquery"),
+        (exp.AggFunc, "an aggregate"),
+        (exp.Window, "a window"),
+        (exp.DDL, "a statement"),
+        (exp.Command, "a statement"),
+    ):
         if tree.find(kind):
-            raise document.error(keys, f'{name} does not belong here: "{text}"', expected="an expression over one row of the staging model")
+            raise document.error(
+                keys,
+                f'{name} does not belong here: "{text}"',
+                expected="an expression over one row of the staging model",
+            )
     return tree.sql(dialect="duckdb")
 
 
@@ -163,7 +181,7 @@ def shape_sql(name: str, shape: Shape, used: list[Provider]) -> str:
     config, new = _incremental(name, used) if shape.first_wins else ("{{ config(materialized='table') }}\n", "")
     return f"""{header}{config}
 with provided as (
-    {(chr(10) + '    union all' + chr(10) + '    ').join(branches)}
+    {(chr(10) + "    union all" + chr(10) + "    ").join(branches)}
 ),
 
 keyed as (
@@ -171,16 +189,16 @@ keyed as (
         source || ':' || {key} as {name}_key,
         *{derived}
     from provided
-    where {required or 'true'}
+    where {required or "true"}
 ),
 
 chosen as (
     select keyed.*{value}
     from keyed{join}
-    qualify row_number() over (partition by keyed.{name}_key order by {order.replace('sequence', 'keyed.sequence').replace('record_id', 'keyed.record_id')}) = 1
+    qualify row_number() over (partition by keyed.{name}_key order by {order.replace("sequence", "keyed.sequence").replace("record_id", "keyed.record_id")}) = 1
 ){new}
 
-select * from {'fresh' if new else 'chosen'}
+select * from {"fresh" if new else "chosen"}
 """
 
 
@@ -205,15 +223,17 @@ def incremental_config(serving: list[Provider]) -> str:
     versions = ", ".join(f"'{version}'" for version in dict.fromkeys(p.version for p in serving)) or "''"
     return (
         "{{ config(\n    materialized='incremental',\n    incremental_strategy='append',\n    on_schema_change='fail',\n"
-        "    pre_hook=\"{% if is_incremental() %}delete from {{ this }} where provider not in (" + versions + ")"
-        "{% else %}select 1{% endif %}\"\n) }}\n"
+        '    pre_hook="{% if is_incremental() %}delete from {{ this }} where provider not in (' + versions + ")"
+        '{% else %}select 1{% endif %}"\n) }}\n'
     )
 
 
 def _branch(name: str, shape: Shape, provider: Provider) -> str:
     given = provider.provides.shapes()[name]
     columns = ",\n        ".join(
-        f"({provider.expression(name, column)})::{spec.type} as {column}" if column in given else f"null::{spec.type} as {column}"
+        f"({provider.expression(name, column)})::{spec.type} as {column}"
+        if column in given
+        else f"null::{spec.type} as {column}"
         for column, spec in shape.columns.items()
     )
     version = f",\n        '{provider.version}' as provider" if shape.first_wins else ""
@@ -256,7 +276,9 @@ def _sql(text: str) -> str:
     try:
         return parse_one(text, dialect="duckdb").sql(dialect="duckdb")
     except SqlglotError as error:
-        raise DeclarationError(f'is not a SQL expression: "{text}"', where="dbt_project/conformed.yml", expected=str(error)) from None
+        raise DeclarationError(
+            f'is not a SQL expression: "{text}"', where="dbt_project/conformed.yml", expected=str(error)
+        ) from None
 
 
 def shape_properties(name: str, shape: Shape) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Parses an expression of a declaration with sqlglot, checks names and types, and rebuilds it as SQL that cannot fail.
 
 The SQL that leaves is built from checked parts, never the written text: columns are resolved, arithmetic runs in double
-precision, divisors of 0 and casts that do not fit give nothing instead of an error.
+precision, divisors of 0 and casts that do not fit give nothing instead of an error. The module is longer than most
+because one visitor handles every kind of node that is allowed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,18 @@ from sqlglot.errors import SqlglotError
 
 from cdp.declarations import suggest
 from dbt_declarations.contracts import Type
-from dbt_declarations.functions import DIALECT, FUNCTIONS, MOMENTS, Function, arguments, to_double, written_name
+from dbt_declarations.functions import (
+    CASTS,
+    CLOCK_NAMES,
+    CLOCKS,
+    DIALECT,
+    FUNCTIONS,
+    MOMENTS,
+    Function,
+    arguments,
+    to_double,
+    written_name,
+)
 from dbt_declarations.scope import ExpressionError, Scope
 from dbt_declarations.value_types import (
     Typed,
@@ -32,18 +44,6 @@ from dbt_declarations.value_types import (
 _COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ)
 _ORDERING = (exp.GT, exp.GTE, exp.LT, exp.LTE)
 _ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
-_CASTS: dict[str, tuple[str, Type]] = {
-    "TEXT": ("varchar", "text"),
-    "VARCHAR": ("varchar", "text"),
-    "INT": ("bigint", "integer"),
-    "BIGINT": ("bigint", "integer"),
-    "DOUBLE": ("double", "number"),
-    "BOOLEAN": ("boolean", "boolean"),
-    "DATE": ("date", "date"),
-    "TIMESTAMP": ("timestamp", "timestamp"),
-}
-_CLOCK_NAMES = {"now", "today", "get_current_timestamp", "transaction_timestamp", "current_localtimestamp"}
-_CLOCKS = (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.CurrentDatetime)
 
 
 def check(text: str, scope: Scope, wanted: tuple[Type, ...] = ()) -> Typed:
@@ -220,9 +220,9 @@ class _Checker:
         return Typed(made, kind, _reads([*conditions, *values, last]))
 
     def _cast(self, node: exp.Expression) -> Typed:
-        target = _CASTS.get(node.args["to"].this.name if node.args["to"].this else "")
+        target = CASTS.get(node.args["to"].this.name if node.args["to"].this else "")
         if target is None:
-            accepted = ", ".join(sorted({sql for sql, _ in _CASTS.values()}))
+            accepted = ", ".join(sorted({sql for sql, _ in CASTS.values()}))
             raise ExpressionError(f"cannot cast to {node.args['to'].sql(DIALECT)}", expected=f"one of {accepted}")
         inner = self.visit(node.this)
         if target[1] in MOMENTS and isinstance(node.this, exp.Literal):
@@ -235,15 +235,10 @@ class _Checker:
         return Typed(exp.DPipe(this=left.sql, expression=right.sql, safe=True), "text", left.reads | right.reads)
 
     def _other(self, node: exp.Expression) -> Typed:
-        if isinstance(node, exp.Query | exp.Exists | exp.Subquery):
-            raise ExpressionError(f"a subquery stands in: {show(node)}", expected="columns of one row", fix=_ONE_ROW)
-        if isinstance(node, exp.Window):
-            raise ExpressionError(
-                f"a window function stands in: {show(node)}", expected="columns of one row", fix=_ONE_ROW
-            )
-        if isinstance(node, exp.AggFunc):
-            raise ExpressionError(f"an aggregate stands in: {show(node)}", expected="columns of one row", fix=_ONE_ROW)
-        if isinstance(node, _CLOCKS) or node.name.lower() in _CLOCK_NAMES:
+        for kinds, name in _OTHER_ROWS:
+            if isinstance(node, kinds):
+                raise ExpressionError(f"{name} stands in: {show(node)}", expected="columns of one row", fix=_ONE_ROW)
+        if isinstance(node, CLOCKS) or node.name.lower() in CLOCK_NAMES:
             raise ExpressionError(
                 f"{show(node).lower()} reads the clock",
                 expected="a moment relative to the run's as_of",
@@ -308,6 +303,11 @@ class _Checker:
 
 
 _ONE_ROW = "declare a statistical tag for the aggregate and use the tag here"
+_OTHER_ROWS = (
+    ((exp.Query, exp.Exists, exp.Subquery), "a subquery"),
+    ((exp.Window,), "a window function"),
+    ((exp.AggFunc,), "an aggregate"),
+)
 
 
 def _reads(typed: list[Typed]) -> frozenset[tuple[str, str]]:

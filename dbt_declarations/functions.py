@@ -18,6 +18,21 @@ Build = Callable[[list[exp.Expression]], exp.Expression]
 MOMENTS: tuple[Type, ...] = ("date", "timestamp")
 NUMBERS: tuple[Type, ...] = ("integer", "number")
 
+# What `cast` may turn a value into; anything that does not fit becomes nothing.
+CASTS: dict[str, tuple[str, Type]] = {
+    "TEXT": ("varchar", "text"),
+    "VARCHAR": ("varchar", "text"),
+    "INT": ("bigint", "integer"),
+    "BIGINT": ("bigint", "integer"),
+    "DOUBLE": ("double", "number"),
+    "BOOLEAN": ("boolean", "boolean"),
+    "DATE": ("date", "date"),
+    "TIMESTAMP": ("timestamp", "timestamp"),
+}
+# A run has one moment, as_of; these would read another.
+CLOCK_NAMES = {"now", "today", "get_current_timestamp", "transaction_timestamp", "current_localtimestamp"}
+CLOCKS = (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.CurrentDatetime)
+
 
 @dataclass(frozen=True)
 class Function:

@@ -12,7 +12,7 @@ from pathlib import Path
 from dbt.flags import get_flags
 from dbt.plugins.manager import dbtPlugin
 
-from cdp.errors import CdpError
+from cdp.errors import CdpError, DeclarationError
 from cdp.settings import Settings, get_settings
 from dbt_declarations.writer import refresh
 
@@ -25,7 +25,7 @@ class DeclarationsPlugin(dbtPlugin):
         project_dir = getattr(get_flags(), "PROJECT_DIR", None)
         if project_dir is None:
             return
-        settings = get_settings()
+        settings = _settings()
         if Path(project_dir).resolve() != settings.dbt_dir.resolve():
             return
         settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,8 +33,17 @@ class DeclarationsPlugin(dbtPlugin):
             os.environ.setdefault(name, value)  # a plain `dbt build` knows what `cdp run` would have set
         try:
             refresh(settings, _compile)
+        except DeclarationError as error:
+            raise CannotCompile(f"the declarations are wrong:\n{error.render()}") from None
         except CdpError as error:
-            raise DeclarationsAreWrong(f"the declarations are wrong:\n{error.render()}") from None
+            raise CannotCompile(error.render()) from None
+
+
+def _settings() -> Settings:
+    try:
+        return get_settings()
+    except CdpError as error:
+        raise CannotCompile(error.render()) from None
 
 
 def _compile(settings: Settings) -> dict[Path, str]:
@@ -44,5 +53,5 @@ def _compile(settings: Settings) -> dict[Path, str]:
     return compile_all(settings)
 
 
-class DeclarationsAreWrong(Exception):
+class CannotCompile(Exception):
     """Carries the readable message of the compiler through dbt."""

@@ -96,14 +96,20 @@ def _dbt_source(active: dict[str, Any]) -> dict[str, Any]:
     for name, document in active.items():
         for table_name, table in document.value.tables.items():
             columns = [
-                {"name": column, "description": spec.description, "meta": {"pii": spec.pii}} for column, spec in table.columns.items()
+                {"name": column, "description": spec.description, "meta": {"pii": spec.pii}}
+                for column, spec in table.columns.items()
             ]
             tables.append(
                 {
                     "name": raw_table(name, table_name),
                     "description": f"{table.description} Source: {document.value.description}",
                     "columns": columns,
-                    "config": {"meta": {"owner": document.value.owner, "dagster": {"asset_key": ["raw", raw_table(name, table_name)]}}},
+                    "config": {
+                        "meta": {
+                            "owner": document.value.owner,
+                            "dagster": {"asset_key": ["raw", raw_table(name, table_name)]},
+                        }
+                    },
                 }
             )
     return {
@@ -121,7 +127,7 @@ def _observations(used: list[Provider], settings: Settings) -> str:
     for provider in serving:
         for name in provider.provides.identifiers:
             value = f"({provider.expression('identifiers', name)})::varchar"
-            normalised = f"{{{{ normalise_{types[name]['normaliser']}(\"{_escaped(value)}\") }}}}"
+            normalised = f'{{{{ normalise_{types[name]["normaliser"]}("{_escaped(value)}") }}}}'
             branches.append(
                 f"""select
         '{provider.source}' as source,
@@ -131,7 +137,7 @@ def _observations(used: list[Provider], settings: Settings) -> str:
         '{name}' as identifier_type,
         {value} as found_value,
         {normalised} as normalised_value,
-        coalesce(regexp_full_match(normalised_value, {_literal(types[name]['pattern'])}), false) as is_usable,
+        coalesce(regexp_full_match(normalised_value, {_literal(types[name]["pattern"])}), false) as is_usable,
         '{provider.version}' as provider
     from {{{{ ref('{provider.provides.model}') }}}}{where(provider, incremental=True, condition=f"nullif(trim({value}), '') is not null")}"""
             )
@@ -210,7 +216,9 @@ def _union(branches: list[str]) -> str:
 
 
 def _yaml(data: dict[str, Any]) -> str:
-    return "# Made from the declarations; edits are overwritten.\n" + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=160)
+    return "# Made from the declarations; edits are overwritten.\n" + yaml.safe_dump(
+        data, sort_keys=False, allow_unicode=True, width=160
+    )
 
 
 def _column(name: str, description: str, *tests: Any) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""Great Expectations on DuckDB: a SQL data source with one kept, read-only connection. Imports Great Expectations (7 s).
+"""Great Expectations on DuckDB: a SQL data source with one kept connection. Importing this takes 7 s.
 
 Great Expectations 1.24 ships no DuckDB data source, and three things of its SQL one do not hold for DuckDB:
 
-* It returns a connection to the pool before it has fetched. A DuckDB result lives on its connection, so the fetch then fails
-  ("list index out of range"). For the dialects in `_PERSISTED_CONNECTION_DIALECTS` it keeps one connection; here the
-  subclass does so.
+* It returns a connection to the pool before it has fetched. A DuckDB result lives on its connection, so the fetch then
+  fails ("list index out of range"). It keeps one connection for the dialects in `_PERSISTED_CONNECTION_DIALECTS` only;
+  here the subclass does so.
 * It opens a transaction, and after one failed statement every later one fails with "Current transaction is aborted".
   Reading needs no transaction, so none is begun.
 * It reads column names by SQLAlchemy's PostgreSQL inspector, whose catalogue queries DuckDB does not answer.
@@ -59,7 +59,10 @@ class _Inspector:
 
 
 class DuckDBExecutionEngine(SqlAlchemyExecutionEngine):
-    """Runs every query of Great Expectations on one connection, which stays open until the source is closed."""
+    """Runs every query of Great Expectations on one connection, which its owner closes."""
+
+    _connection: sqlalchemy.Connection | None
+    _inspector: Any
 
     @contextmanager
     def get_connection(self) -> Iterator[sqlalchemy.Connection]:
@@ -77,9 +80,9 @@ class DuckDBExecutionEngine(SqlAlchemyExecutionEngine):
 
 
 class DuckDBDatasource(SQLDatasource):
-    """A SQL data source over an open DuckDB connection. Nothing of it can be written to a file; contexts are ephemeral."""
+    """A SQL data source over an open DuckDB connection, for an ephemeral context: none of it can be saved."""
 
-    type: Literal["duckdb"] = "duckdb"  # type: ignore[assignment]
+    type: Literal["duckdb"] = "duckdb"
     _open: Any = pydantic.PrivateAttr(None)
 
     @classmethod
@@ -93,7 +96,7 @@ class DuckDBDatasource(SQLDatasource):
         return source
 
     @property
-    def execution_engine_type(self) -> type[SqlAlchemyExecutionEngine]:
+    def execution_engine_type(self) -> Any:
         """The engine's class."""
         return DuckDBExecutionEngine
 

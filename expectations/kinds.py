@@ -1,7 +1,7 @@
 """The expectation types that a suite may use: the core ones of Great Expectations that run inside DuckDB.
 
-Kept as a list of our own because importing Great Expectations takes 7 s and reading the suites must not. A test compares it
-with the installed version: every type exists there, and its arguments are the ones named here.
+Kept as a list of our own because importing Great Expectations takes 7 s and reading the suites must not. A test
+compares it with the installed version: every type exists there, and its arguments are the ones named here.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ KINDS: dict[str, Kind] = {
     "expect_compound_columns_to_be_unique": Kind(column_lists=("column_list",), optional=_IGNORE),
     "expect_multicolumn_sum_to_equal": Kind(column_lists=("column_list",), required=("sum_total",), optional=_IGNORE),
     "expect_select_column_values_to_be_unique_within_record": Kind(column_lists=("column_list",), optional=_IGNORE),
-    "expect_table_column_count_to_be_between": Kind(optional=_BOUNDS),
+    "expect_table_column_count_to_be_between": Kind(optional=("min_value", "max_value")),
     "expect_table_column_count_to_equal": Kind(required=("value",)),
     "expect_table_columns_to_match_ordered_list": Kind(column_lists=("column_list",)),
     "expect_table_columns_to_match_set": Kind(column_lists=("column_set",), optional=("exact_match",)),

@@ -45,7 +45,9 @@ def check_query(text: str, schemas: Sequence[str], tables: Mapping[str, Mapping[
         if not table.db and table.name != BATCH:
             raise QueryError(f'"{BATCH}" for the suite\'s table and <schema>.<table> for others, not "{table.name}"')
         if table.catalog or (table.db and table.db not in schemas):
-            raise QueryError(f'a schema among {", ".join(schemas)}, not "{table.db}"; {suggest(table.db, list(schemas))}')
+            raise QueryError(
+                f'a schema among {", ".join(schemas)}, not "{table.db}"; {suggest(table.db, list(schemas))}'
+            )
         used[f"{table.db}.{table.name}".lstrip(".")] = tables.get(table.db, {}).get(table.name)
     if BATCH not in used:
         raise QueryError(f'a query over "{BATCH}", which stands for the suite\'s table')
@@ -60,8 +62,8 @@ def check_query(text: str, schemas: Sequence[str], tables: Mapping[str, Mapping[
 def compiled(text: str, as_of: datetime) -> str:
     """The query for `UnexpectedRowsExpectation`: `{batch}` filled in by Great Expectations, `$as_of` by us.
 
-    It yields the number 1 for each row found: Great Expectations fetches up to 200 rows of it into this process, and the
-    rows themselves must stay in the warehouse.
+    It yields the number 1 for each row found: Great Expectations fetches up to 200 rows of it into this process, and
+    the rows themselves must stay in the warehouse.
     """
     tree = _parsed(text)
     now = as_of.astimezone(UTC) if as_of.tzinfo else as_of
@@ -69,14 +71,14 @@ def compiled(text: str, as_of: datetime) -> str:
     query = tree.transform(lambda node: _filled(node, moment))
     found = exp.select(exp.alias_(exp.Literal.number(1), "unexpected")).from_(query.subquery("found"))
     inner = found.sql(dialect="duckdb", comments=False).replace("{", "{{").replace("}", "}}")
-    return f"with {BATCH} as (select * from {{batch}}) {inner}"
+    return f"with {BATCH} as (select * from {{batch}}) {inner}"  # noqa: S608 - sqlglot has parsed and written it
 
 
 def _filled(node: exp.Expression, moment: exp.Expression) -> exp.Expression:
     if isinstance(node, exp.Placeholder | exp.Parameter):
         return moment.copy()
     if isinstance(node, exp.Literal) and node.is_string and ":" in node.this:
-        # Great Expectations hands the query to SQLAlchemy's text(), which takes `:space` of `[[:space:]]` for a parameter.
+        # The query goes through SQLAlchemy's text(), which takes `:space` of `[[:space:]]` for a parameter.
         parts = [part for text in node.this.split(":") for part in (exp.Literal.string(text), _COLON.copy())][:-1]
         return exp.Paren(this=reduce(lambda left, right: exp.DPipe(this=left, expression=right, safe=True), parts))
     return node

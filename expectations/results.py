@@ -1,7 +1,7 @@
 """What a check found, in words and counts that hold no value of a row.
 
-Great Expectations returns samples, extreme values and exception texts that may quote e-mail addresses or phone numbers. Only
-what is counted over rows gets through, and values of columns that hold no personal data where they are numbers or times.
+Great Expectations returns samples, extreme values and exception texts that may quote e-mail addresses or phone numbers.
+Only what is counted over rows gets through, and numbers and times of columns that hold no personal data.
 """
 
 from __future__ import annotations
@@ -9,13 +9,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 from expectations.kinds import KINDS, UNEXPECTED_ROWS
 from expectations.suites import Check, Suite
 
 # Texts of these say which name or syntax is wrong; those of others, such as a failed conversion, quote data.
-_SAFE_ERROR = re.compile(r"(?:Binder|Catalog|Parser|Syntax) Error: [^\n]*|The column \"[^\"\n]*\" in BatchData does not exist")
+_SAFE_ERROR = re.compile(
+    r"(?:Binder|Catalog|Parser|Syntax) Error: [^\n]*|The column \"[^\"\n]*\" in BatchData does not exist"
+    r"|can't compare offset-naive and offset-aware datetimes"
+)
 _ERROR_CLASS = re.compile(r"\((?:_duckdb|duckdb|builtins)\.(\w+)\)")
 
 
@@ -23,8 +27,8 @@ _ERROR_CLASS = re.compile(r"\((?:_duckdb|duckdb|builtins)\.(\w+)\)")
 class CheckResult:
     """The outcome of one check.
 
-    `observed` says in words what was found, or why the check could not run. `unexpected_count` and `element_count` are rows;
-    None where the type of check does not count them.
+    `observed` says in words what was found, or why the check could not run. `unexpected_count` and `element_count` are
+    rows; None where the type of check does not count them.
     """
 
     suite: str
@@ -42,7 +46,13 @@ class CheckResult:
 
 
 def result(
-    suite: Suite, check: Check, *, passed: bool, observed: str, unexpected: int | None = None, elements: int | None = None
+    suite: Suite,
+    check: Check,
+    *,
+    passed: bool,
+    observed: str,
+    unexpected: int | None = None,
+    elements: int | None = None,
 ) -> CheckResult:
     """The result of a check."""
     return CheckResult(
@@ -94,7 +104,7 @@ def _shown(check: Check, found: dict[str, Any], success: bool) -> str:
         return "columns: " + ", ".join(str(name) for name in value or [])
     if check.expectation == "expect_table_row_count_to_equal_other_table" and isinstance(value, dict):
         return f"{value.get('self')} rows, {value.get('other')} in the other table"
-    if isinstance(value, bool | int | float) and not hidden:
+    if isinstance(value, bool | int | float | Decimal) and not hidden:
         return f"{value:g}" if isinstance(value, float) else str(value)
     if isinstance(value, datetime) and not hidden and (check.column or "").endswith("_at"):
         return value.isoformat(sep=" ")

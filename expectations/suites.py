@@ -135,7 +135,9 @@ def _errors(schema: str, document: Document[SuiteFile], catalog: Catalog) -> lis
         names.setdefault(declared.slug, position)
         errors += _column_errors(document, key, declared, tables[file.table])
         if declared.unexpected_rows is not None:
-            known = {s: {t: c.names for t, c in catalog.tables(s).items()} for s in _schemas_in(declared.unexpected_rows)}
+            known = {
+                s: {t: c.names for t, c in catalog.tables(s).items()} for s in _schemas_in(declared.unexpected_rows)
+            }
             try:
                 check_query(declared.unexpected_rows, SCHEMAS, {**known, "": {BATCH: tables[file.table].names}})
             except QueryError as error:

@@ -67,7 +67,13 @@ class Manifest:
             if before and before["size"] == stat.st_size and before["mtime"] == stat.st_mtime_ns:
                 continue
             digest, prefix = _digests(path, before["size"] if before else 0)
-            entry = {"size": stat.st_size, "mtime": stat.st_mtime_ns, "sha256": digest, "complete": stat.st_size, "lines": 0}
+            entry = {
+                "size": stat.st_size,
+                "mtime": stat.st_mtime_ns,
+                "sha256": digest,
+                "complete": stat.st_size,
+                "lines": 0,
+            }
             start, line = 0, 1
             if digest in self.digests:
                 entry.update({k: before[k] for k in ("complete", "lines")} if before else {})
@@ -92,18 +98,20 @@ def folder_of(source: Source, settings: Settings) -> Path:
         return settings.absolute(Path(source.root.format(**names)))
     except KeyError as error:
         raise ConfigurationError(
-            f"root: unknown setting {error}", where=f"ingest/sources/{source.name}.yml", expected="the name of a setting"
+            f"root: unknown setting {error}",
+            where=f"ingest/sources/{source.name}.yml",
+            expected="the name of a setting",
         ) from None
 
 
-def batches(
-    con: duckdb.DuckDBPyConnection, files: list[Pending], table: Table, manifest: Manifest
-) -> Iterator[Batch]:
+def batches(con: duckdb.DuckDBPyConnection, files: list[Pending], table: Table, manifest: Manifest) -> Iterator[Batch]:
     """Read the files in groups of bounded size. Every row comes out once, in a relation or as rejected."""
     reader = {"jsonl": _json_batches, "csv": _csv_batches, "parquet": _parquet_batches}[table.format or "jsonl"]
     group: list[Pending] = []
     for file in files:
-        if group and (sum(f.size - f.start for f in group) + file.size - file.start > BATCH_BYTES or len(group) >= BATCH_FILES):
+        if group and (
+            sum(f.size - f.start for f in group) + file.size - file.start > BATCH_BYTES or len(group) >= BATCH_FILES
+        ):
             yield from reader(con, group, table, manifest)
             group = []
         group.append(file)
@@ -111,7 +119,9 @@ def batches(
         yield from reader(con, group, table, manifest)
 
 
-def _json_batches(con: duckdb.DuckDBPyConnection, files: list[Pending], table: Table, manifest: Manifest) -> Iterator[Batch]:
+def _json_batches(
+    con: duckdb.DuckDBPyConnection, files: list[Pending], table: Table, manifest: Manifest
+) -> Iterator[Batch]:
     unreadable: list[Rejected] = []
     origins: list[pa.Array] = []
     positions: list[pa.Array] = []
@@ -139,7 +149,9 @@ def _json_batches(con: duckdb.DuckDBPyConnection, files: list[Pending], table: T
         yield Batch("", {}, unreadable)
         return
     columns = [pa.chunked_array(origins), pa.chunked_array(positions), pa.chunked_array(lines)]
-    numbered = pa.table([pa.array(range(len(columns[2])), pa.int64()), *columns], ["_row", "_origin", "_position", "line"])
+    numbered = pa.table(
+        [pa.array(range(len(columns[2])), pa.int64()), *columns], ["_row", "_origin", "_position", "line"]
+    )
     relation, fields, rejected = read_json_rows(con, numbered, table)
     for position, row in enumerate(rejected):
         if (row.origin, row.position) in torn:
@@ -152,7 +164,9 @@ def _json_batches(con: duckdb.DuckDBPyConnection, files: list[Pending], table: T
     yield Batch(relation, fields, unreadable + rejected)
 
 
-def _csv_batches(con: duckdb.DuckDBPyConnection, files: list[Pending], table: Table, manifest: Manifest) -> Iterator[Batch]:
+def _csv_batches(
+    con: duckdb.DuckDBPyConnection, files: list[Pending], table: Table, manifest: Manifest
+) -> Iterator[Batch]:
     with tempfile.TemporaryDirectory() as scratch:
         paths: dict[str, Pending] = {}
         unreadable: list[Rejected] = []
@@ -226,7 +240,9 @@ def _read_csv(con: duckdb.DuckDBPyConnection, paths: dict[str, Pending], table: 
     for name in ("reject_errors", "reject_scans"):
         con.execute(f"drop table if exists {name}")
     con.execute("create or replace temp table csv_files (path varchar, origin varchar, header varchar)")
-    con.executemany("insert into csv_files values (?, ?, ?)", [[p, f.origin, _header(f.path, table)] for p, f in paths.items()])
+    con.executemany(
+        "insert into csv_files values (?, ?, ?)", [[p, f.origin, _header(f.path, table)] for p, f in paths.items()]
+    )
     options = f", delim = {literal(table.delimiter)}" if table.delimiter else ""
     listed = "[" + ", ".join(literal(p) for p in paths) + "]"
     con.execute(
@@ -270,7 +286,9 @@ def _read_csv(con: duckdb.DuckDBPyConnection, paths: dict[str, Pending], table: 
     return Batch("csv_rows", fields, rejected)
 
 
-def _parquet_batches(con: duckdb.DuckDBPyConnection, files: list[Pending], table: Table, manifest: Manifest) -> Iterator[Batch]:
+def _parquet_batches(
+    con: duckdb.DuckDBPyConnection, files: list[Pending], table: Table, manifest: Manifest
+) -> Iterator[Batch]:
     good: list[Pending] = []
     for file in files:
         try:

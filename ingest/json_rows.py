@@ -1,80 +1,145 @@
-"""JSON objects, one a row, as a DuckDB relation that `ingest.typing.type_rows` takes. Lines are parsed in the warehouse."""
+"""JSON objects, one a line, as a relation that `ingest.typing.type_rows` takes. DuckDB parses them; Python sees no row."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from cdp.sources import Table
-from ingest.typing import Rejected, literal, quoted
+from ingest.typing import OVERFLOW, Field, Rejected, Relation, column_name, literal
 
-_INFERRED = {
-    frozenset({"BIGINT"}): "BIGINT",
-    frozenset({"UBIGINT"}): "BIGINT",
-    frozenset({"BIGINT", "UBIGINT"}): "BIGINT",
-    frozenset({"DOUBLE"}): "DOUBLE",
-    frozenset({"BIGINT", "DOUBLE"}): "DOUBLE",
-    frozenset({"UBIGINT", "DOUBLE"}): "DOUBLE",
-    frozenset({"BIGINT", "UBIGINT", "DOUBLE"}): "DOUBLE",
-    frozenset({"BOOLEAN"}): "BOOLEAN",
-}
+# Objects whose keys are data ({"u_17": ..., "u_18": ...}) would make a column of each: beyond this many, the objects
+# that have rarer keys are kept whole in `_cdp_rest`.
+MAX_COLUMNS = 3000
+RELATION = "json_lines"
+
+_WHOLE = {"BIGINT", "UBIGINT"}  # DuckDB's names for the kinds of JSON numbers
 
 
-def read_json_rows(
-    con: duckdb.DuckDBPyConnection, lines: pa.Table, table: Table
-) -> tuple[str, dict[str, str], list[Rejected]]:
-    """Make the relation `json_rows` from `lines` (_row, _origin, _position, line).
+@dataclass(frozen=True)
+class Lines:
+    """Lines of one origin. `numbers` are their positions in it."""
 
-    Returns its name, its fields with their types, and the lines that are no JSON object. Declared fields stay text (their
-    type is given later); undeclared ones get the type all their values share, else text.
+    origin: str
+    numbers: pa.Array
+    texts: pa.Array
+
+
+def cut_lines(origin: str, data: bytes, first: int) -> Lines:
+    """The lines of `data`, which ends with a line's end or is its last line, without copying it.
+
+    Raises pyarrow.ArrowInvalid where it is not UTF-8.
     """
-    con.register("incoming_lines", lines)
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10) + 1
+    if not len(ends) or ends[-1] != len(data):
+        ends = np.append(ends, len(data))
+    offsets = np.zeros(len(ends) + 1, np.int64)
+    offsets[1:] = ends
+    texts = pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data))
+    texts.validate(full=True)
+    return Lines(origin, pa.array(np.arange(first, first + len(ends))), texts)
+
+
+def json_relation(
+    con: duckdb.DuckDBPyConnection, pieces: list[Lines], table: Table, known: set[str]
+) -> tuple[Relation, list[Rejected]]:
+    """The relation over lines, and the lines that are no JSON object. Blank lines are passed over.
+
+    Declared fields and those of `known` columns stay text (their type is given later); others get the type that all
+    their values share, else text. The relation holds until the next call.
+    """
+    count = sum(len(piece.texts) for piece in pieces)
+    _register(con, pieces, count)
     con.execute(
-        """
-        create or replace temp table parsed as
-        select _row, _origin, _position, line, case when json_valid(line) then json_type(line) = 'OBJECT' else false end as is_object
-        from incoming_lines
-        where trim(line) <> ''
+        f"""
+        create or replace temp table json_checked as
+        select _row, case when starts_with(ltrim(line, e' \\t\\r\\n'), '{{') then try(json_keys(line)) end as keys
+        from {RELATION}
         """
     )
-    con.unregister("incoming_lines")
-    rejected = [
-        Rejected(origin, position, reason, line)
-        for origin, position, line, reason in con.execute(
-            """
-            select _origin, _position, line,
-                case when json_valid(line) then 'is JSON but not an object' else 'is not valid JSON' end
-            from parsed where not is_object order by _row
-            """
-        ).fetchall()
+    bad = con.execute(
+        f"""
+        select _row, _origin, _position, rtrim(line, e'\\r\\n'), case
+            when trim(line, e' \\t\\r\\n') = '' then null
+            when json_valid(line) then 'is JSON but not an object'
+            else 'is not valid JSON'
+        end
+        from {RELATION} semi join (select _row from json_checked where keys is null) using (_row) order by _row
+        """
+    ).fetchall()
+    rejected = [Rejected(origin, position, why, text) for _, origin, position, text, why in bad if why]
+    keys, is_cut = _keys(con, table, known)
+    types = _infer(con, [k for k in keys if not _is_known(k, table, known)])
+    fields = [Field(key, f"f{number}", "VARCHAR", types.get(key)) for number, key in enumerate(keys)]
+    paths = ", ".join(literal(_pointer(key)) for key in keys)
+    columns = "".join(f", found[{number}] as {f.column}" for number, f in enumerate(fields, 1))
+    if is_cut:
+        rest = f"len(list_intersect(json_keys(line), [{', '.join(map(literal, keys))}])) < len(json_keys(line))"
+        columns += f", case when {rest} then trim(line, e' \\r\\n') end as rest"
+        fields.append(Field(OVERFLOW, "rest", "VARCHAR"))
+    readable = "_row in (select _row from json_checked where keys is not null)" if bad else "true"
+    found = f", json_extract_string(line, [{paths}]) as found" if keys else ""
+    sql = (
+        f"select _row, _origin, _position, rtrim(line, e'\\r\\n') as _original, null::varchar as _header{columns} "
+        f"from (select *{found} from {RELATION} where {readable})"
+    )
+    return Relation(sql, fields, count), rejected
+
+
+def _register(con: duckdb.DuckDBPyConnection, pieces: list[Lines], count: int) -> None:
+    origins = [
+        pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(p.texts), np.int32)), pa.array([p.origin], pa.string()))
+        for p in pieces
     ]
-    keys = [k for (k,) in con.execute("select distinct unnest(json_keys(line)) from parsed where is_object order by 1").fetchall()]
-    declared = {c.from_field or n for n, c in table.columns.items()}
-    undeclared = [k for k in keys if k not in declared]
-    types = _infer(con, undeclared)
-    fields = {k: types.get(k, "VARCHAR") for k in keys}
-    paths = "[" + ", ".join(literal(_path(k)) for k in keys) + "]"
-    columns = "".join(
-        f", vals[{i}]{'' if fields[k] == 'VARCHAR' else f'::{fields[k]}'} as {quoted(k)}" for i, k in enumerate(keys, 1)
-    )
-    source = f"select *, json_extract_string(line, {paths}) as vals from parsed where is_object" if keys else "from parsed"
-    con.execute(
-        f"create or replace temp table json_rows as select _row, _origin, _position, line as _original{columns} from ({source})"
-    )
-    return "json_rows", fields, rejected
+    columns = [
+        pa.array(np.arange(count)),
+        pa.chunked_array(origins) if origins else pa.array([], pa.string()),
+        pa.chunked_array([p.numbers for p in pieces], pa.int64()),
+        pa.chunked_array([p.texts for p in pieces], pa.large_string()),
+    ]
+    con.register(RELATION, pa.table(columns, ["_row", "_origin", "_position", "line"]))
 
 
-def _path(key: str) -> str:
-    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
-    return f'$."{escaped}"'
+def _keys(con: duckdb.DuckDBPyConnection, table: Table, known: set[str]) -> tuple[list[str], bool]:
+    """The keys of all objects in a stable order, at most as many as make columns; and whether some were left out."""
+    found = con.execute(
+        "select key, count(*) from (select unnest(keys) as key from (select keys from json_checked)) "
+        "group by key order by 2 desc, 1"
+    ).fetchall()
+    keys = [key for key, _ in found]
+    if len(keys) > MAX_COLUMNS:
+        wanted = [key for key in keys if _is_known(key, table, known)]
+        others = [key for key in keys if not _is_known(key, table, known)]
+        return sorted(wanted + others[: max(0, MAX_COLUMNS - len(wanted))]), True
+    return sorted(keys), False
+
+
+def _is_known(key: str, table: Table, known: set[str]) -> bool:
+    return key in table.columns or column_name(key) in known or key in {c.from_field for c in table.columns.values()}
+
+
+def _pointer(key: str) -> str:
+    """The JSON pointer (RFC 6901) of a key: unlike DuckDB's `$.key` paths it can say every key, the empty one too."""
+    return "/" + key.replace("~", "~0").replace("/", "~1")
 
 
 def _infer(con: duckdb.DuckDBPyConnection, keys: list[str]) -> dict[str, str]:
+    """The DuckDB types of keys whose values are all of one kind."""
     if not keys:
         return {}
+    kinds = ", ".join(f"list(distinct json_type(line, {literal(_pointer(k))}))" for k in keys)
     found = con.execute(
-        "select "
-        + ", ".join(f"list(distinct json_type(line, {literal(_path(k))}))" for k in keys)
-        + " from parsed where is_object"
+        f"select {kinds} from {RELATION} semi join (select _row from json_checked where keys is not null) using (_row)"
     ).fetchall()[0]
-    return {k: _INFERRED.get(frozenset(t for t in kinds if t and t != "NULL"), "VARCHAR") for k, kinds in zip(keys, found, strict=True)}
+    return {key: _type_of({k for k in listed or [] if k != "NULL"}) for key, listed in zip(keys, found, strict=True)}
+
+
+def _type_of(kinds: set[str]) -> str:
+    if kinds == {"BOOLEAN"}:
+        return "BOOLEAN"
+    if kinds and kinds <= _WHOLE:
+        return "BIGINT"
+    return "DOUBLE" if kinds and kinds <= _WHOLE | {"DOUBLE"} else "VARCHAR"

@@ -80,7 +80,9 @@ class Lander:
         if not places or not settings.warehouse_path.exists():
             return []
         with writing(settings) as con:
-            if not con.execute("select 1 from duckdb_tables() where schema_name = 'raw' and table_name = ?", [QUARANTINE]).fetchall():
+            if not con.execute(
+                "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = ?", [QUARANTINE]
+            ).fetchall():
                 return []
             found = con.execute(
                 f"select quarantine_key from raw.{QUARANTINE} where source = ? and table_name = ?"
@@ -101,12 +103,19 @@ class Lander:
         return self._known[table_name]
 
     def _changes(
-        self, dlt: Any, table_name: str, table: Table, new: dict[str, str], variants: dict[str, int], known: dict[str, str]
+        self,
+        dlt: Any,
+        table_name: str,
+        table: Table,
+        new: dict[str, str],
+        variants: dict[str, int],
+        known: dict[str, str],
     ) -> Iterator[Any]:
         declared = {n: DUCKDB_TYPES[c.type] for n, c in table.columns.items()}
         found = [(name, "new column", kind, None, None) for name, kind in new.items()]
         found += [
-            (name, "type changed", "VARCHAR", declared.get(name, known.get(name)), count) for name, count in variants.items()
+            (name, "type changed", "VARCHAR", declared.get(name, known.get(name)), count)
+            for name, count in variants.items()
         ]
         if not found:
             return

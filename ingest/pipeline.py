@@ -82,7 +82,12 @@ def run_source(source: Source, settings: Settings, *, sequence: Sequence | None 
         ) from error
     ensure_tables(source, settings)
     return Loaded(
-        source.name, dict(lander.landed), lander.quarantined, lander.changes, recovered, list(getattr(info, "loads_ids", []))
+        source.name,
+        dict(lander.landed),
+        lander.quarantined,
+        lander.changes,
+        recovered,
+        list(getattr(info, "loads_ids", [])),
     )
 
 
@@ -168,7 +173,9 @@ def ensure_tables(source: Source, settings: Settings) -> None:
                 "_dlt_load_id": "VARCHAR",
             }
             target = f"raw.{quoted(raw_table(source.name, name))}"
-            con.execute(f"create table if not exists {target} ({', '.join(f'{quoted(n)} {t}' for n, t in columns.items())})")
+            con.execute(
+                f"create table if not exists {target} ({', '.join(f'{quoted(n)} {t}' for n, t in columns.items())})"
+            )
             for column, type_ in columns.items():
                 con.execute(f"alter table {target} add column if not exists {quoted(column)} {type_}")
         for name, columns in _NOTES.items():
@@ -179,15 +186,33 @@ def ensure_tables(source: Source, settings: Settings) -> None:
 
 _NOTES = {
     QUARANTINE: {
-        "quarantine_key": "VARCHAR", "source": "VARCHAR", "table_name": "VARCHAR", "origin": "VARCHAR", "position": "BIGINT",
-        "reason": "VARCHAR", "original": "VARCHAR", "header": "VARCHAR", "_cdp_sequence": "BIGINT", "_dlt_load_id": "VARCHAR",
+        "quarantine_key": "VARCHAR",
+        "source": "VARCHAR",
+        "table_name": "VARCHAR",
+        "origin": "VARCHAR",
+        "position": "BIGINT",
+        "reason": "VARCHAR",
+        "original": "VARCHAR",
+        "header": "VARCHAR",
+        "_cdp_sequence": "BIGINT",
+        "_dlt_load_id": "VARCHAR",
     },
     SCHEMA_CHANGE: {
-        "source": "VARCHAR", "table_name": "VARCHAR", "column_name": "VARCHAR", "change": "VARCHAR", "found_type": "VARCHAR",
-        "known_type": "VARCHAR", "row_count": "BIGINT", "_cdp_sequence": "BIGINT", "_dlt_load_id": "VARCHAR",
+        "source": "VARCHAR",
+        "table_name": "VARCHAR",
+        "column_name": "VARCHAR",
+        "change": "VARCHAR",
+        "found_type": "VARCHAR",
+        "known_type": "VARCHAR",
+        "row_count": "BIGINT",
+        "_cdp_sequence": "BIGINT",
+        "_dlt_load_id": "VARCHAR",
     },
     QUARANTINE_REPLAY: {
-        "quarantine_key": "VARCHAR", "outcome": "VARCHAR", "_cdp_sequence": "BIGINT", "_dlt_load_id": "VARCHAR",
+        "quarantine_key": "VARCHAR",
+        "outcome": "VARCHAR",
+        "_cdp_sequence": "BIGINT",
+        "_dlt_load_id": "VARCHAR",
     },
 }
 

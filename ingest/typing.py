@@ -1,46 +1,58 @@
 """Gives a batch of rows its types and splits off what cannot be read.
 
-A batch comes as one DuckDB relation of text (JSON lines, CSV) or of typed columns (Parquet, SQL). It leaves as an Arrow
-table with the declared columns, the undeclared ones it also had, and the columns every raw row has:
+A batch comes as SQL over one DuckDB relation of text (JSON lines, CSV) or of typed columns (Parquet). It leaves as an
+Arrow table with the declared columns, the undeclared ones it also had, and the columns every raw row has:
 
     _cdp_sequence  bigint  the row's ingestion sequence
     _cdp_origin    text    file or endpoint it came from
     _cdp_row       bigint  line or row in that origin, from 1
 
-A value that does not fit its column's type is kept as text in `<column>__v_text`, beside it.
+A value that does not fit its column is kept as text in `<column>__v_text`, beside it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlglot import exp
 
-from cdp.sources import Table
+from cdp.sources import Column, Table
+from ingest.values import DUCKDB_TYPES, as_text, value_sql
 
-DUCKDB_TYPES = {
-    "text": "VARCHAR",
-    "bigint": "BIGINT",
-    "double": "DOUBLE",
-    "bool": "BOOLEAN",
-    "timestamp": "TIMESTAMP WITH TIME ZONE",
-    "date": "DATE",
-    "json": "JSON",
-}
 VARIANT = "__v_text"
-INTERNAL = ("_row", "_origin", "_position", "_original")
+# What an object holds beyond the columns a table can have; see json_rows.
+OVERFLOW = "_cdp_rest"
+_REASON = "_cdp_reason"
 
 
-def column_name(field_name: str) -> str:
-    """A source's field name as a column: snake_case, letters of any script kept (`InvoiceNo` -> `invoice_no`)."""
-    name = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", field_name.strip())
-    name = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
-    name = re.sub(r"[^\w]+", "_", name).lower().strip("_") or "column"
-    return f"c_{name}" if name[0].isdigit() else name
+@dataclass(frozen=True)
+class Field:
+    """One field of a relation: its name at the source, the relation's column and that column's DuckDB type.
+
+    `suggested`: the type that a new column gets, where it differs.
+    """
+
+    name: str
+    column: str
+    type: str
+    suggested: str | None = None
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Rows of a batch. `sql` selects a column for each of `fields`, and
+
+    _row  bigint, from 0, below `numbers`;  _origin  text;  _position  bigint, from 1 in the origin;
+    _original  text as it was read;  _header  text of the header it belongs to, or null
+    """
+
+    sql: str
+    fields: list[Field]
+    numbers: int
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,7 @@ class Rejected:
 
 @dataclass
 class Typed:
-    """The outcome of one batch."""
+    """The outcome of one batch. `variants`: values that did not fit, by column."""
 
     rows: pa.Table
     rejected: list[Rejected]
@@ -74,114 +86,132 @@ def literal(text: str) -> str:
     return exp.Literal.string(text).sql(dialect="duckdb")
 
 
-def type_rows(
-    con: duckdb.DuckDBPyConnection,
-    relation: str,
-    fields: dict[str, str],
-    table: Table,
-    known: dict[str, str],
-    take: Callable[[int], int],
-) -> Typed:
-    """Type the rows of `relation`, which has one column per field and
+def column_name(field_name: str) -> str:
+    """A source's field name as a column: snake_case, letters of any script kept (`InvoiceNo` -> `invoice_no`).
 
-        _row  bigint, their order;  _origin  text;  _position  bigint, from 1 in the origin;  _original  text
-
-    `take(n)` gives the first of n ingestion numbers.
-    `fields` maps the relation's columns to their DuckDB types, `known` the columns landed earlier to theirs (declared
-    ones need not be in it). Rows whose `required` columns are missing or do not fit are rejected with the reason.
-    Cost: two scans of the batch.
+    Never holds a double underscore or starts with one, so that it cannot be taken for a column of ours or of dlt.
     """
-    names = _names(fields, table)
-    wanted = {name: DUCKDB_TYPES[column.type] for name, column in table.columns.items()}
-    new = {n: fields[f] for n, f in names.items() if n not in wanted and n not in known and not n.endswith(VARIANT)}
-    types = wanted | {n: t for n, t in known.items() if n in names and n not in wanted} | new
-    values = {
-        name: _value(quoted(names[name]), fields[names[name]], type_, table.decimal_comma) if name in names else None
-        for name, type_ in types.items()
-    }
-    bad = {
-        name: f"({quoted(names[name])} is not null and ({value}) is null)"
-        for name, value in values.items()
-        if value is not None and types[name] != "VARCHAR" and types[name] != fields[names[name]]
-    }
-    reason = _reason(table, names, values, bad)
-    con.execute(
-        "create or replace temp table typed as select _row, _origin, _position, _original, "
-        + ", ".join([f"({v or f'null::{types[n]}'}) as {quoted(n)}" for n, v in values.items()] or ["1 as _none"])
-        + "".join(f", {condition} as {quoted('bad ' + n)}" for n, condition in bad.items())
-        + "".join(f", {_text(quoted(names[n]), fields[names[n]])} as {quoted('text ' + n)}" for n in bad)
-        + f", {reason} as _reason from {relation}"
-    )
-    counts = con.execute(
-        "select count(*), count(*) filter (where _reason is not null)"
-        + "".join(f", count(*) filter (where _reason is null and {quoted('bad ' + n)})" for n in bad)
-        + " from typed"
-    ).fetchall()[0]
-    variants = {n: c for n, c in zip(bad, counts[2:], strict=True) if c}
-    rejected = []
-    if counts[1]:
-        found = con.execute("select _origin, _position, _reason, _original from typed where _reason is not null order by _row").fetchall()
-        rejected = [Rejected(*row) for row in found]
-    first_sequence = take(counts[0] - counts[1]) if counts[0] > counts[1] else 1
-    select = ", ".join(
-        [quoted(n) for n in values]
-        + [f"case when {quoted('bad ' + n)} then {quoted('text ' + n)} end as {quoted(n + VARIANT)}" for n in variants]
-        + [
-            f"(row_number() over (order by _row) + {first_sequence - 1})::bigint as _cdp_sequence",
-            "_origin as _cdp_origin",
-            "_position as _cdp_row",
-        ]
-    )
-    rows = con.sql(f"select {select} from typed where _reason is null order by _row").to_arrow_table()
-    return Typed(rows, rejected, new, variants)
+    name = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", field_name.strip())
+    name = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
+    name = re.sub(r"[\W_]+", "_", name).lower().strip("_") or "column"
+    return f"c_{name}" if name[0].isdigit() else name
 
 
-def _names(fields: dict[str, str], table: Table) -> dict[str, str]:
-    """Column name -> field of the relation; a second field of the same name gets a number."""
+def column_names(fields: list[Field], table: Table) -> dict[str, Field]:
+    """Column -> field. Declared columns take their field first; a second field of the same name gets a number."""
     declared = {column.from_field or name: name for name, column in table.columns.items()}
-    names: dict[str, str] = {}
-    for field_name in fields:
-        if field_name.startswith("_cdp") or field_name in INTERNAL:
-            continue
-        name = declared.get(field_name) or column_name(field_name)
-        base, count = name, 2
-        while name in names:
+    names: dict[str, Field] = {}
+    others: list[Field] = []
+    for found in fields:
+        name = OVERFLOW if found.name == OVERFLOW else declared.get(found.name)
+        if name is None or name in names:
+            others.append(found)
+        else:
+            names[name] = found
+    # a field that is written like its column keeps the plain name, whatever else is written nearly so
+    for found in sorted(others, key=lambda f: column_name(f.name) != f.name):
+        base = name = column_name(found.name)
+        count = 2
+        while name in names or name in table.columns:
             name, count = f"{base}_{count}", count + 1
-        names[name] = field_name
+        names[name] = found
     return names
 
 
-def _value(column: str, found: str, wanted: str, decimal_comma: bool) -> str:
-    """The column as `wanted`, null where it does not fit; blank text counts as missing except in text columns."""
-    if found == wanted:
-        return column
-    if wanted == "VARCHAR":
-        return _text(column, found)
-    if found != "VARCHAR":
-        return f"try_cast({column} as {wanted})"
-    if wanted == "JSON":
-        return f"case when json_valid({column}) then {column}::json end"
-    text = f"nullif(trim({column}), '')"
-    if wanted in ("DOUBLE", "BIGINT") and decimal_comma:
-        text = f"replace(replace({text}, '.', ''), ',', '.')"
-    if wanted == "BIGINT":  # a cast alone would round 12.5 to 13 without a word
-        return f"case when regexp_full_match({text}, '[+-]?[0-9]+(\\.0*)?') then try_cast({text} as bigint) end"
-    return f"try_cast({text} as {wanted})"
+def type_rows(
+    con: duckdb.DuckDBPyConnection, relation: Relation, table: Table, known: dict[str, str], first: int
+) -> Typed:
+    """Type the rows of `relation`; row n gets the ingestion number `first` + n.
+
+    `known` maps the columns landed earlier to their DuckDB types (declared ones need not be in it). Rows whose
+    `required` columns are missing or do not fit are rejected with the reason. Cost: one scan of the batch.
+    """
+    names = column_names(relation.fields, table)
+    types = {name: DUCKDB_TYPES[column.type] for name, column in table.columns.items()}
+    types |= {n: t for n, t in known.items() if n not in types and not n.endswith(VARIANT)}
+    new = {n: f.suggested or f.type for n, f in names.items() if n not in types}
+    types |= new
+    query = _query(relation, table, names, types, first)
+    rows = con.sql(query).to_arrow_table()
+    reasons = rows.column(_REASON)
+    rejected: list[Rejected] = []
+    if reasons.null_count < len(reasons):
+        rejected = _rejected(con, relation, rows)
+        rows = rows.filter(pc.is_null(reasons))
+    variants: dict[str, int] = {}
+    dropped = [_REASON, "_row"]
+    for name in types:
+        column = name + VARIANT
+        if column not in rows.column_names:
+            continue
+        values = rows.column(column)
+        if values.null_count < len(values):
+            variants[name] = len(values) - values.null_count
+        elif column not in known:  # once landed it is always written, so that the shape of the files stays the same
+            dropped.append(column)
+    return Typed(rows.drop_columns(dropped), rejected, new, variants)
 
 
-def _text(column: str, found: str) -> str:
-    return column if found == "VARCHAR" else f"({column})::varchar"
+def _query(relation: Relation, table: Table, names: dict[str, Field], types: dict[str, str], first: int) -> str:
+    columns = {name: table.columns.get(name, _UNDECLARED) for name in types}
+    values, texts = {}, {}
+    for name, type_ in types.items():
+        found = names.get(name)
+        if found is None:
+            values[name] = f"null::{type_}"
+            continue
+        value = value_sql(quoted(found.column), found.type, type_, columns[name], decimal_comma=table.decimal_comma)
+        values[name] = value
+        if value not in (quoted(found.column), as_text(quoted(found.column), found.type)):
+            texts[name] = as_text(quoted(found.column), found.type)
+    inner = ", ".join(
+        ["_row", "_origin", "_position"]
+        + [f"{value} as {quoted(name)}" for name, value in values.items()]
+        + [f"{text} as {quoted('text ' + name)}" for name, text in texts.items()]
+    )
+    misfit = {n: f"{quoted('text ' + n)} is not null and {quoted(n)} is null" for n in texts}
+    blank_fits = {n for n in texts if columns[n].type != "text"}
+    for name in blank_fits:
+        misfit[name] += f" and trim({quoted('text ' + name)}) <> ''"
+    outer = ", ".join(
+        [quoted(name) for name in types]
+        + [f"case when {m} then {quoted('text ' + n)} end as {quoted(n + VARIANT)}" for n, m in misfit.items()]
+        + [
+            f"(_row + {first})::bigint as _cdp_sequence",
+            "_origin as _cdp_origin",
+            "_position as _cdp_row",
+            "_row",
+            f"{_reason(table, names, misfit)} as {_REASON}",
+        ]
+    )
+    return f"select {outer} from (select {inner} from ({relation.sql}))"
 
 
-def _reason(table: Table, names: dict[str, str], values: dict[str, str | None], bad: dict[str, str]) -> str:
+_UNDECLARED = Column(type="text")
+
+
+def _reason(table: Table, names: dict[str, Field], misfit: dict[str, str]) -> str:
     cases = []
     for name in table.required:
-        value = values.get(name)
-        if name not in names or value is None:
-            cases.append(f"when true then {literal(f'{name}: the column is missing')}")
-            continue
-        if name in bad:
-            kind = table.columns[name].type
-            cases.append(f"when trim({quoted(names[name])}::varchar) <> '' and {bad[name]} then {literal(f'{name}: is not a {kind}')}")
-        cases.append(f"when ({value}) is null or ({value})::varchar = '' then {literal(f'{name}: is required but empty')}")
+        if name not in names:
+            return literal(f"{name}: the column is missing")
+        if name in misfit:
+            cases.append(f"when {misfit[name]} then {literal(f'{name}: {table.columns[name].misfit()}')}")
+        blank = f" or trim({quoted(name)}) = ''" if table.columns[name].type == "text" else ""
+        empty = f"{quoted(name)} is null{blank}"
+        cases.append(f"when {empty} then {literal(f'{name}: is required but empty')}")
     return f"case {' '.join(cases)} end" if cases else "null::varchar"
+
+
+def _rejected(con: duckdb.DuckDBPyConnection, relation: Relation, rows: pa.Table) -> list[Rejected]:
+    """The rejected rows with their original text, in the order of the batch."""
+    bad = rows.select(["_row", _REASON]).filter(pc.is_valid(rows.column(_REASON)))
+    con.register("cdp_rejected", bad)
+    try:
+        found = con.execute(
+            f"select _origin, _position, {_REASON}, _original, _header from ({relation.sql}) inner join cdp_rejected "
+            "using (_row) order by _row"
+        ).fetchall()
+    finally:
+        con.unregister("cdp_rejected")
+    return [Rejected(*row) for row in found]

@@ -1,13 +1,13 @@
 """Great Expectations' suites as asset checks."""
 
-from __future__ import annotations
+# no `from __future__ import annotations`: Dagster reads the annotations of step functions as classes
 
 from collections.abc import Iterator
 
 import dagster as dg
 
 from cdp.settings import Settings
-from expectations.runner import Check, CheckResult, run_suites, suites
+from expectations.runner import CheckResult, Suite, run_suites, suites
 from orchestration.resources import Warehouse
 
 
@@ -16,29 +16,35 @@ def key_of(table: str) -> dg.AssetKey:
     return dg.AssetKey(table.split(".", 1))
 
 
-def spec_of(check: Check, *, blocking: bool = False) -> dg.AssetCheckSpec:
-    """One expectation as a check."""
-    return dg.AssetCheckSpec(
-        check.name, asset=key_of(check.table), description=f"{check.why} If it fails: {check.fix}", blocking=blocking
-    )
+def specs_of(suite: Suite, *, blocking: bool = False) -> list[dg.AssetCheckSpec]:
+    """A suite's expectations as checks; with `blocking`, those that say so stop the steps behind the asset."""
+    return [
+        dg.AssetCheckSpec(
+            check.name,
+            asset=key_of(suite.name),
+            description=f"{check.why} If it fails: {check.fix}",
+            blocking=blocking and check.blocking,
+        )
+        for check in suite.checks
+    ]
 
 
 def blocking_keys(settings: Settings) -> list[dg.AssetCheckKey]:
     """Keys of all checks that hold back what depends on their asset."""
-    return [dg.AssetCheckKey(key_of(c.table), c.name) for s in suites(settings) for c in s.checks if c.blocking]
+    return [dg.AssetCheckKey(key_of(s.name), c.name) for s in suites(settings) for c in s.checks if c.blocking]
 
 
 def suite_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """One step a suite on profiles and activation; a blocking one stops the steps behind its asset."""
-    return [_suite_step(s.name, s.checks) for s in suites(settings) if not s.table.startswith("raw.")]
+    return [_suite_step(suite) for suite in suites(settings) if suite.schema != "raw"]
 
 
-def _suite_step(name: str, found: list[Check]) -> dg.AssetChecksDefinition:
+def _suite_step(suite: Suite) -> dg.AssetChecksDefinition:
     @dg.multi_asset_check(
-        name="expect_" + name.replace(".", "_"), specs=[spec_of(c, blocking=c.blocking) for c in found], can_subset=False
+        name="expect_" + suite.name.replace(".", "_"), specs=specs_of(suite, blocking=True), can_subset=False
     )
     def check(warehouse: Warehouse) -> Iterator[dg.AssetCheckResult]:
-        yield from run_and_report([name], warehouse)
+        yield from run_and_report([suite.name], warehouse)
 
     return check
 
@@ -53,14 +59,14 @@ def run_and_report(names: list[str], warehouse: Warehouse) -> Iterator[dg.AssetC
 def _result(found: CheckResult) -> dg.AssetCheckResult:
     severity = dg.AssetCheckSeverity.ERROR if found.severity == "error" else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(
-        asset_key=key_of(found.table),
+        asset_key=key_of(found.suite),
         check_name=found.name,
         passed=found.passed,
         severity=severity,
         metadata={
             "expectation": found.expectation,
             "column": found.column or "(table)",
-            "observed": str(found.observed),
+            "observed": found.observed,
             "unexpected_count": found.unexpected_count or 0,
             "element_count": found.element_count or 0,
             "why": found.why,

@@ -1,11 +1,13 @@
 """dbt's models as assets, in three steps: up to the profiles, up to activation, and what comes back from deliveries."""
 
-from __future__ import annotations
+# no `from __future__ import annotations`: Dagster reads the annotations of step functions as classes
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+from dagster import AssetExecutionContext
 from dagster_dbt import DbtCliResource, dbt_assets
 
 from cdp.plots import plots_of
@@ -14,14 +16,16 @@ from orchestration.gates import held_back
 from orchestration.names import Translator
 from orchestration.resources import FULL_REFRESH_TAG, Warehouse
 
-# step -> dbt selection. Everything that is not later belongs to the first, so no model can be left out.
+_ACTIVATION = "tributary.tags tributary.scores tributary.segments tributary.activation " + " ".join(
+    f"tributary.generated.{part}" for part in ("tags", "scores", "segments")
+)
+_DELIVERY = "tributary.delivery tributary.staging.reverse_etl"
+
+# step -> (selection, exclusion) in dbt's words. What belongs to no later step belongs to the first: no model is left out.
 STEPS = {
-    "build_profiles": ("*", "path:models/tags path:models/scores path:models/segments path:models/generated/tags "
-                       "path:models/generated/scores path:models/generated/segments path:models/activation "
-                       "path:models/delivery+ path:models/staging/reverse_etl"),
-    "build_activation": ("path:models/tags path:models/scores path:models/segments path:models/generated/tags "
-                         "path:models/generated/scores path:models/generated/segments path:models/activation", ""),
-    "build_delivery": ("path:models/delivery path:models/staging/reverse_etl", ""),
+    "build_profiles": ("fqn:*", f"{_ACTIVATION} {_DELIVERY}"),
+    "build_activation": (_ACTIVATION, ""),
+    "build_delivery": (_DELIVERY, ""),
 }
 
 
@@ -30,13 +34,23 @@ def dbt_steps(manifest: Path, blocking: list[dg.AssetCheckKey]) -> list[dg.Asset
     return [_step(name, manifest, select, exclude, blocking) for name, (select, exclude) in STEPS.items()]
 
 
-def _step(name: str, manifest: Path, select: str, exclude: str, blocking: list[dg.AssetCheckKey]) -> dg.AssetsDefinition:
+def _step(
+    name: str, manifest: Path, select: str, exclude: str, blocking: list[dg.AssetCheckKey]
+) -> dg.AssetsDefinition:
     @dbt_assets(
-        manifest=manifest, select=select, exclude=exclude, name=name, dagster_dbt_translator=Translator(),
+        manifest=manifest,
+        select=select,
+        exclude=exclude,
+        name=name,
+        dagster_dbt_translator=Translator(),
     )
-    def build(context: dg.AssetExecutionContext, dbt: DbtCliResource, warehouse: Warehouse) -> Iterator[object]:
+    def build(context: AssetExecutionContext, dbt: DbtCliResource, warehouse: Warehouse) -> Iterator[object]:
         stopped = held_back(context, blocking)
-        arguments = ["build", *(["--full-refresh"] if context.run.tags.get(FULL_REFRESH_TAG) else []), *_left_out(stopped)]
+        arguments = [
+            "build",
+            *(["--full-refresh"] if context.run.tags.get(FULL_REFRESH_TAG) else []),
+            *_left_out(stopped),
+        ]
         for key, check in stopped.items():
             context.log.warning(f"{key.to_user_string()} failed {check}: what depends on it is left as it was")
         yield from _with_metadata(list(dbt.cli(arguments, context=context, raise_on_error=False).stream()), warehouse)
@@ -57,7 +71,7 @@ def _with_metadata(events: list[object], warehouse: Warehouse) -> Iterator[objec
         if isinstance(event, dg.Output):
             name = str((event.metadata or {}).get("unique_id", "")).split(".")[-1]
             extra = counts.get(name)
-            added: dict[str, object] = {"dagster/row_count": extra} if extra is not None else {}
+            added: dict[str, Any] = {"dagster/row_count": extra} if extra is not None else {}
             added |= {n: dg.MetadataValue.md(md) for n, md in plots_of(name, warehouse.settings).items()}
             event = dg.Output(event.value, event.output_name, metadata={**(event.metadata or {}), **added})
         yield event

@@ -8,7 +8,7 @@ import dagster as dg
 
 from cdp.settings import Settings, get_settings
 from cdp.sources import active_sources
-from orchestration.automation import EVERYTHING, SYNC_ONLY, freshness_checks, new_data_sensor, schedule
+from orchestration.automation import EVERYTHING, SYNC_ONLY, new_data_sensor, schedule
 from orchestration.checks import blocking_keys, suite_checks
 from orchestration.dbt_assets import dbt_steps
 from orchestration.ingest_assets import ingest_assets
@@ -22,7 +22,6 @@ from reverse_etl.engine import sync_names
 def build(settings: Settings) -> dg.Definitions:
     """The definitions for the given settings."""
     os.environ.update(settings.dbt_environment())
-    freshness = freshness_checks(settings)
     delivered = [sync_key(name) for name in sync_names(settings)]
     late = {name: delivered for name, document in active_sources(settings).items() if document.value.after_syncs}
     return dg.Definitions(
@@ -31,10 +30,10 @@ def build(settings: Settings) -> dg.Definitions:
             *dbt_steps(manifest_path(settings), blocking_keys(settings)),
             *sync_assets(settings),
         ],
-        asset_checks=[*suite_checks(settings), *freshness],
+        asset_checks=suite_checks(settings),
         jobs=[EVERYTHING, SYNC_ONLY],
         schedules=[schedule()],
-        sensors=[new_data_sensor(), dg.build_sensor_for_freshness_checks(freshness_checks=freshness)],
+        sensors=[new_data_sensor()],
         resources={"warehouse": Warehouse(), "dbt": dbt_resource(settings)},
         executor=dg.in_process_executor,
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dagster as dg
+from dagster import AssetExecutionContext
 
 BLOCKING = "blocking"
 
 
-def held_back(context: dg.AssetExecutionContext, keys: list[dg.AssetCheckKey]) -> dict[dg.AssetKey, str]:
+def held_back(context: AssetExecutionContext, keys: list[dg.AssetCheckKey]) -> dict[dg.AssetKey, str]:
     """Asset -> name of the blocking check that failed when it was last evaluated. `keys`: the blocking checks there are."""
     if not keys:
         return {}
@@ -15,8 +16,10 @@ def held_back(context: dg.AssetExecutionContext, keys: list[dg.AssetCheckKey]) -
     latest = context.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     for key in sorted(latest, key=lambda k: (k.asset_key.to_user_string(), k.name)):
         record = latest[key]
-        if record and record.event and record.event.dagster_event:
-            evaluation = record.event.dagster_event.asset_check_evaluation_data
+        event = record.event.dagster_event if record and record.event else None
+        # a check of this run that is yet to come is only planned
+        if event and event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            evaluation = event.asset_check_evaluation_data
             if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
                 found.setdefault(key.asset_key, key.name)
     return found

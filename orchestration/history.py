@@ -50,7 +50,10 @@ def last_runs(settings: Settings, limit: int = 5) -> list[RunRecord]:
     with dg.DagsterInstance.get() as instance:
         return [
             RunRecord(
-                r.dagster_run.run_id, r.dagster_run.job_name, r.dagster_run.status.value, _iso(r.start_time),
+                r.dagster_run.run_id,
+                r.dagster_run.job_name,
+                r.dagster_run.status.value,
+                _iso(r.start_time),
                 round(r.end_time - r.start_time, 1) if r.end_time and r.start_time else None,
             )
             for r in instance.get_run_records(limit=limit)

@@ -1,18 +1,20 @@
 """One asset a raw table, one step a source: load, count, check."""
 
-from __future__ import annotations
+# no `from __future__ import annotations`: Dagster reads the annotations of step functions as classes
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
+from dagster import AssetExecutionContext
 
 from cdp.errors import CdpError
 from cdp.settings import Settings
 from cdp.sources import Source, active_sources, raw_table
 from expectations.runner import suites
 from ingest.pipeline import Loaded, run_source
-from orchestration.checks import run_and_report, spec_of
-from orchestration.names import GROUPS, owners, raw_key
+from orchestration.checks import run_and_report, specs_of
+from orchestration.names import GROUPS, freshness, owners, raw_key
 from orchestration.resources import Warehouse
 
 LOADED = "loaded"
@@ -26,7 +28,7 @@ def ingest_assets(settings: Settings, after: dict[str, list[dg.AssetKey]]) -> li
 
 def _source_assets(source: Source, settings: Settings, deps: list[dg.AssetKey]) -> dg.AssetsDefinition:
     tables = {raw_table(source.name, name) for name in source.tables}
-    guards = [s for s in suites(settings) if s.table.startswith("raw.") and s.table.removeprefix("raw.") in tables]
+    guards = [s for s in suites(settings) if s.schema == "raw" and s.table in tables]
     specs = [
         dg.AssetSpec(
             raw_key(source, name),
@@ -36,6 +38,7 @@ def _source_assets(source: Source, settings: Settings, deps: list[dg.AssetKey]) 
             owners=owners(source.owner),
             description=f"{table.description} {source.description}",
             metadata={"source": source.name, "kind": source.kind},
+            freshness_policy=freshness(source.freshness.warn_after_hours, source.freshness.error_after_hours),
         )
         for name, table in source.tables.items()
     ]
@@ -47,10 +50,10 @@ def _source_assets(source: Source, settings: Settings, deps: list[dg.AssetKey]) 
     @dg.multi_asset(
         name=f"load_{source.name}",
         specs=specs,
-        check_specs=[*loaded_checks, *(spec_of(check) for suite in guards for check in suite.checks)],
+        check_specs=[*loaded_checks, *(spec for suite in guards for spec in specs_of(suite))],
         op_tags={"source": source.name},
     )
-    def load(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[object]:
+    def load(context: AssetExecutionContext, warehouse: Warehouse) -> Iterator[object]:
         loaded, error = _attempt(context, source, warehouse)
         for name in source.tables:
             yield _materialized(source, name, loaded, error)
@@ -60,7 +63,9 @@ def _source_assets(source: Source, settings: Settings, deps: list[dg.AssetKey]) 
     return load
 
 
-def _attempt(context: dg.AssetExecutionContext, source: Source, warehouse: Warehouse) -> tuple[Loaded | None, CdpError | None]:
+def _attempt(
+    context: AssetExecutionContext, source: Source, warehouse: Warehouse
+) -> tuple[Loaded | None, CdpError | None]:
     """Load; try again later on failure. After the last try the run goes on with what was landed before: one source that is
     down does not hold up the others, and its `loaded` check says so."""
     try:
@@ -72,8 +77,10 @@ def _attempt(context: dg.AssetExecutionContext, source: Source, warehouse: Wareh
         return None, error
 
 
-def _materialized(source: Source, table: str, loaded: Loaded | None, error: CdpError | None) -> dg.MaterializeResult[None]:
-    metadata: dict[str, object] = {"rows_loaded": loaded.rows.get(table, 0) if loaded else 0}
+def _materialized(
+    source: Source, table: str, loaded: Loaded | None, error: CdpError | None
+) -> dg.MaterializeResult[None]:
+    metadata: dict[str, Any] = {"rows_loaded": loaded.rows.get(table, 0) if loaded else 0}
     if loaded:
         metadata |= {"rows_quarantined": loaded.quarantined, "schema_changes": loaded.schema_changes}
     if error:

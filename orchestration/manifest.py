@@ -22,7 +22,17 @@ def manifest_path(settings: Settings) -> Path:
         return manifest
     folder.mkdir(parents=True, exist_ok=True)
     run = subprocess.run(
-        [dbt_executable(), "--no-use-colors", "parse", "--project-dir", ".", "--profiles-dir", ".", "--target-path", str(folder)],
+        [
+            dbt_executable(),
+            "--no-use-colors",
+            "parse",
+            "--project-dir",
+            ".",
+            "--profiles-dir",
+            ".",
+            "--target-path",
+            str(folder),
+        ],
         cwd=settings.dbt_dir,
         env={**os.environ, **settings.dbt_environment()},
         capture_output=True,
@@ -42,9 +52,15 @@ def dbt_executable() -> str:
 
 def _digest(settings: Settings) -> str:
     found = hashlib.sha256(settings.sources.encode())
-    folders = [settings.dbt_dir, settings.project_root / "ingest" / "sources", settings.project_root / "dbt_declarations"]
+    folders = [
+        settings.dbt_dir,
+        settings.project_root / "ingest" / "sources",
+        settings.project_root / "dbt_declarations",
+    ]
     for folder in folders:
-        for path in sorted(p for p in folder.rglob("*") if p.is_file() and not _SKIPPED & set(p.relative_to(folder).parts)):
+        for path in sorted(
+            p for p in folder.rglob("*") if p.is_file() and not _SKIPPED & set(p.relative_to(folder).parts)
+        ):
             if path.suffix in (".yml", ".sql", ".csv", ".py", ".md"):
                 stat = path.stat()
                 found.update(f"{path}:{stat.st_size}:{stat.st_mtime_ns}\n".encode())

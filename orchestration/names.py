@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -39,6 +40,13 @@ def owners(text: str | None) -> list[str]:
     return [text if "@" in text else f"team:{text}"]
 
 
+def freshness(warn_after_hours: float, error_after_hours: float | None) -> dg.FreshnessPolicy:
+    """How old an asset may be; without a limit for errors, a week over the warning."""
+    warn = timedelta(hours=warn_after_hours)
+    error = timedelta(hours=error_after_hours) if error_after_hours else warn + timedelta(days=7)
+    return dg.FreshnessPolicy.time_window(fail_window=error, warn_window=warn)
+
+
 class Translator(DagsterDbtTranslator):
     """Asset keys are [schema, model]; groups are folders; tests become checks."""
 
@@ -51,6 +59,13 @@ class Translator(DagsterDbtTranslator):
         if declared:
             return dg.AssetKey(declared)
         return dg.AssetKey([str(dbt_resource_props["schema"]), str(dbt_resource_props["name"])])
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> dg.AssetSpec:
+        """What people and destinations read is watched for freshness."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        if spec.key.path[0] in ("profiles", "segments", "activation"):
+            return spec.replace_attributes(freshness_policy=freshness(warn_after_hours=25, error_after_hours=None))
+        return spec
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
         """The group of the model's schema."""

@@ -30,7 +30,7 @@ class _Teller(logging.Handler):
                 listener(str(event.step_key), state)
 
 
-@dg.logger(description="Tells step events to the progress display; prints nothing.")
+@dg.logger({}, description="Tells step events to the progress display; prints nothing.")
 def progress_logger(init_context: dg.InitLoggerContext) -> logging.Logger:
     """The logger named `progress` in run configuration."""
     logger = logging.Logger("cdp.progress", level=logging.DEBUG)

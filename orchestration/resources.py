@@ -17,7 +17,7 @@ AS_OF_TAG = "cdp/as_of"
 FULL_REFRESH_TAG = "cdp/full_refresh"
 
 
-class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
+class Warehouse(dg.ConfigurableResource):
     """Makes a run the warehouse's only writer, from its first step to its last, and publishes the readers' copy at its end.
 
     Runs are executed in one process, so the lock is taken once a run; a second run (from another shell, too) waits.

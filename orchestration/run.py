@@ -44,7 +44,9 @@ def dagster_home(settings: Settings) -> Path:
         shutil.copyfile(settings.project_root / "orchestration" / "dagster.yaml", home / "dagster.yaml")
     except OSError as error:
         raise ConfigurationError(
-            f"cannot be written: {error.strerror or error}", where=str(home), fix="check rights and free space, or set CDP_DATA_DIR"
+            f"cannot be written: {error.strerror or error}",
+            where=str(home),
+            fix="check rights and free space, or set CDP_DATA_DIR",
         ) from error
     os.environ["DAGSTER_HOME"] = str(home)
     return home
@@ -82,9 +84,10 @@ def execute(settings: Settings, *, job: str, as_of: str, full_refresh: bool, pro
         for check in result.get_asset_check_evaluations():
             name = f"{check.asset_key.to_user_string()}: {check.check_name}"
             if not check.passed:
-                (summary.failed_checks if check.severity == dg.AssetCheckSeverity.ERROR else summary.warnings).append(name)
+                is_error = check.severity == dg.AssetCheckSeverity.ERROR
+                (summary.failed_checks if is_error else summary.warnings).append(name)
                 error = check.metadata.get("error")
-                if error and str(error.value) not in summary.errors:
+                if is_error and error and str(error.value) not in summary.errors:
                     summary.errors.append(str(error.value))
     summary.ok = not summary.failed_steps and not summary.failed_checks
     summary.seconds = round(time.monotonic() - started, 2)
@@ -101,7 +104,9 @@ def _clear_abandoned(instance: Any) -> None:
     if unfinished:
         with writer_lock():
             for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-                instance.report_run_failed(run, message="The process of this run ended without a word; the next run goes on from where it was.")
+                instance.report_run_failed(
+                    run, message="The process of this run ended without a word; the next run goes on from where it was."
+                )
 
 
 @contextmanager

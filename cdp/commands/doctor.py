@@ -49,19 +49,28 @@ def doctor(json_: JsonOption = False) -> None:
     if json_:
         print_json([f.__dict__ for f in findings])
     else:
-        print_table("Doctor", ["", "what", "found", "to do"], [("ok" if f.ok else "!!", f.what, f.found, f.fix) for f in findings])
+        print_table(
+            "Doctor",
+            ["", "what", "found", "to do"],
+            [("ok" if f.ok else "!!", f.what, f.found, f.fix) for f in findings],
+        )
     raise typer.Exit(0 if all(f.ok for f in findings) else 3)
 
 
 def _python(settings: Settings) -> Finding:
     found = ".".join(map(str, sys.version_info[:3]))
-    return Finding("Python", (3, 11) <= sys.version_info[:2] < (3, 14), found, "" if sys.version_info[:2] >= (3, 11) else "use Python 3.11 to 3.13")
+    return Finding(
+        "Python",
+        (3, 11) <= sys.version_info[:2] < (3, 14),
+        found,
+        "" if sys.version_info[:2] >= (3, 11) else "use Python 3.11 to 3.13",
+    )
 
 
 def _versions(settings: Settings) -> Finding:
     from importlib.metadata import PackageNotFoundError, version
 
-    wanted = {}
+    wanted: dict[str, set[str]] = {}
     for line in (settings.project_root / "requirements.lock").read_text(encoding="utf-8").splitlines():
         if "==" in line and not line.startswith((" ", "#")):
             name, rest = line.split("==", 1)
@@ -84,10 +93,17 @@ def _data_dir(settings: Settings) -> Finding:
         probe.write_bytes(b"x")
         probe.unlink()
     except OSError as error:
-        return Finding("data folder", False, f"{folder}: {error.strerror}", "make it writable, or set CDP_DATA_DIR to another folder")
+        return Finding(
+            "data folder",
+            False,
+            f"{folder}: {error.strerror}",
+            "make it writable, or set CDP_DATA_DIR to another folder",
+        )
     free = shutil.disk_usage(folder).free
     low = free < FREE_BYTES
-    return Finding("data folder", not low, f"{folder}, {free / 1024**3:.1f} GB free", "free at least 2 GB" if low else "")
+    return Finding(
+        "data folder", not low, f"{folder}, {free / 1024**3:.1f} GB free", "free at least 2 GB" if low else ""
+    )
 
 
 def _declarations(settings: Settings) -> Finding:
@@ -105,7 +121,9 @@ def _plugin(settings: Settings) -> Finding:
     import pkgutil
 
     seen = any(m.name == "dbt_declarations" for m in pkgutil.iter_modules())
-    return Finding("dbt plugin", seen, "found" if seen else "dbt does not see dbt_declarations", "" if seen else "make install")
+    return Finding(
+        "dbt plugin", seen, "found" if seen else "dbt does not see dbt_declarations", "" if seen else "make install"
+    )
 
 
 def _warehouse(settings: Settings) -> Finding:
@@ -124,10 +142,23 @@ def _warehouse(settings: Settings) -> Finding:
 
 def _landing(settings: Settings) -> Finding:
     folder = settings.landing_path
-    return Finding("landing folder", folder.is_dir(), str(folder), "" if folder.is_dir() else "set CDP_LANDING_DIR, or `cdp world generate`")
+    return Finding(
+        "landing folder",
+        folder.is_dir(),
+        str(folder),
+        "" if folder.is_dir() else "set CDP_LANDING_DIR, or `cdp world generate`",
+    )
 
 
-_LOOKS: list[Callable[[Settings], Finding]] = [_python, _versions, _data_dir, _plugin, _declarations, _landing, _warehouse]
+_LOOKS: list[Callable[[Settings], Finding]] = [
+    _python,
+    _versions,
+    _data_dir,
+    _plugin,
+    _declarations,
+    _landing,
+    _warehouse,
+]
 
 
 def _connections(settings: Settings) -> list[Finding]:
@@ -140,13 +171,20 @@ def _connections(settings: Settings) -> list[Finding]:
     needed = {name: list(d.value.connection) for name, d in active_sources(settings).items() if d.value.connection}
     for name in sync_names(settings):
         spec = resolve(name, settings).spec
-        needed.setdefault(spec.name, []).extend(k for k in spec.credentials if k not in needed.get(spec.name, []))
+        needed.setdefault(spec.name, []).extend(k for k in spec.connection if k not in needed.get(spec.name, []))
     findings = []
     for name, keys in sorted(needed.items()):
         found = connection(name, settings)
         missing = [f"CDP_{name.upper()}__{key.upper()}" for key in keys if not found.get(key)]
         if missing:
-            findings.append(Finding(f"settings of {name}", False, "missing: " + ", ".join(missing), "set them in the environment or .env (demo: `cdp world up`)"))
+            findings.append(
+                Finding(
+                    f"settings of {name}",
+                    False,
+                    "missing: " + ", ".join(missing),
+                    "set them in the environment or .env (demo: `cdp world up`)",
+                )
+            )
         elif url := found.get("base_url"):
             findings.append(_reachable(name, url))
     return findings
@@ -162,6 +200,9 @@ def _reachable(name: str, url: str) -> Finding:
         with socket.create_connection((parts.hostname or "", port), timeout=3):
             return Finding(f"server of {name}", True, f"{parts.hostname}:{port} answers")
     except OSError as error:
-        return Finding(f"server of {name}", False, f"{parts.hostname}:{port}: {error.strerror or error}", "start it (demo: `cdp world up`), or correct the base URL")
-
-
+        return Finding(
+            f"server of {name}",
+            False,
+            f"{parts.hostname}:{port}: {error.strerror or error}",
+            "start it (demo: `cdp world up`), or correct the base URL",
+        )

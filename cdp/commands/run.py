@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,9 +19,13 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    sources: Annotated[str, typer.Option(help="Only these sources, comma separated (default: CDP_SOURCES, or the active ones).")] = "",
+    sources: Annotated[
+        str, typer.Option(help="Only these sources, comma separated (default: CDP_SOURCES, or the active ones).")
+    ] = "",
     as_of: Annotated[str, typer.Option(help="The run's 'now', ISO 8601 in UTC (default: CDP_AS_OF).")] = "",
-    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Build incremental models anew from raw.")] = False,
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="Build incremental models anew from raw.")
+    ] = False,
     sync_only: Annotated[bool, typer.Option("--sync-only", help="Only deliver; load and build nothing.")] = False,
     json_: JsonOption = False,
 ) -> None:
@@ -65,7 +70,7 @@ def ui(port: Annotated[int | None, typer.Option(help="Port on loopback (default:
     settings = get_settings()
     dagster_home(settings)
     os.chdir(settings.project_root)
-    dagster = os.path.join(os.path.dirname(sys.executable), "dagster")
+    dagster = str(Path(sys.executable).with_name("dagster"))
     arguments = [dagster, "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port or settings.ui_port)]
     os.execv(dagster, arguments)  # noqa: S606 - the process becomes Dagster's, so that signals reach it
 
@@ -83,7 +88,10 @@ class _progress:
             from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
             self._live = Progress(
-                SpinnerColumn(finished_text=" "), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True)
+                SpinnerColumn(finished_text=" "),
+                TextColumn("{task.description}"),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
             )
             self._live.start()
             self._tasks: dict[str, Any] = {}
@@ -98,7 +106,9 @@ class _progress:
             if state == "start" and step not in self._tasks:
                 self._tasks[step] = self._live.add_task(step, total=1)
             elif state in ("success", "failure", "skipped") and step in self._tasks:
-                mark = {"success": "[green]done[/]", "failure": "[red]failed[/]", "skipped": "[yellow]held back[/]"}[state]
+                mark = {"success": "[green]done[/]", "failure": "[red]failed[/]", "skipped": "[yellow]held back[/]"}[
+                    state
+                ]
                 self._live.update(self._tasks[step], description=f"{step} {mark}", completed=1)
         elif not self._quiet and state != "start":
             typer.echo(f"{state:8} {step} ({seconds:.1f} s)", err=True)

@@ -39,8 +39,8 @@ def list_(json_: JsonOption = False) -> None:
     if json_:
         print_json(rows)
     else:
-        columns = ["name", "source", "destination", "mode", "purpose", "schedule", "owner"]
-        print_table("Syncs", columns, [list(row.values()) for row in rows])
+        columns = ["name", "destination", "mode", "purpose", "schedule"]
+        print_table("Syncs", columns, [[row[column] for column in columns] for row in rows])
 
 
 @app.command(epilog="Example: cdp sync plan hubspot_contacts")

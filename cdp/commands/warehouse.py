@@ -47,19 +47,30 @@ def status(json_: JsonOption = False) -> None:
         print_json(data)
     else:
         print_table(
-            "Sources", ["source", "rows", "last load (UTC)", "hours ago", "open quarantine"],
+            "Sources",
+            ["source", "rows", "last load (UTC)", "hours ago", "open quarantine"],
             [(s.source, s.rows, s.last_loaded_at, s.age_hours, s.quarantined) for s in found_sources],
         )
         shown = [(t.schema, t.table, t.rows) for t in found_tables if t.schema not in ("raw", "seeds")]
         print_table("Tables", ["schema", "table", "rows"], shown)
-        print_table("Last runs", ["run", "job", "status", "started (UTC)", "seconds"], [(r.run_id[:8], r.job, r.status, r.started_at, r.seconds) for r in runs])
-        print_table("Failing checks", ["asset", "check", "severity", "when (UTC)"], [(c.asset, c.check, c.severity, c.at) for c in failing])
+        print_table(
+            "Last runs",
+            ["run", "job", "status", "started (UTC)", "seconds"],
+            [(r.run_id[:8], r.job, r.status, r.started_at, r.seconds) for r in runs],
+        )
+        print_table(
+            "Failing checks",
+            ["asset", "check", "severity", "when (UTC)"],
+            [(c.asset, c.check, c.severity, c.at) for c in failing],
+        )
     raise typer.Exit(1 if wrong else 0)
 
 
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT statement.")],
-    live: Annotated[bool, typer.Option("--live", help="Read the warehouse itself instead of the published copy.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Read the warehouse itself instead of the published copy.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, help="Rows to print at most.")] = 100,
     csv: Annotated[Path | None, typer.Option(help="Write all rows to this CSV file instead.")] = None,
     json_: JsonOption = False,
@@ -85,7 +96,9 @@ def sql(
             columns = [c[0] for c in result.description or []]
             rows: list[tuple[Any, ...]] = result.fetchall() if csv else result.fetchmany(limit + 1)
         except duckdb.Error as error:
-            raise DeclarationError(str(error).strip(), where="query", expected="one read-only SELECT statement") from None
+            raise DeclarationError(
+                str(error).strip(), where="query", expected="one read-only SELECT statement"
+            ) from None
     if csv:
         _write_csv(csv, columns, rows)
         typer.echo(f"{len(rows)} rows written to {csv}")

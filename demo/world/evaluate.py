@@ -75,7 +75,7 @@ def evaluate(connection: duckdb.DuckDBPyConnection, table: str, truth: Path) -> 
     """Compare `table` (record_id text, person_id text; '<source>.<table>:<key>') with a world's truth folder.
 
     `table` may be qualified (`identity.record_person`). A record that is named twice with different persons raises
-    ConfigurationError, as does a missing truth file. Uses and drops temporary tables whose names begin with `evaluated_`.
+    ConfigurationError, as does a missing truth file. Uses and drops temporary tables called `evaluated_…`.
     """
     for name in ("record_person", "persons"):
         if not (truth / f"{name}.parquet").exists():

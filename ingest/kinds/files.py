@@ -33,7 +33,8 @@ def file_resources(dlt: Any, source: Source, settings: Settings, lander: Lander)
         yield from lander.replay_outcomes(dlt, lander.completed(table_name, manifest.superseded, settings))
 
     return [
-        dlt.resource(rows, name=raw_table(source.name, name), write_disposition="append")(name) for name in source.tables
+        dlt.resource(rows, name=raw_table(source.name, name), write_disposition="append")(name)
+        for name in source.tables
     ]
 
 

@@ -116,7 +116,8 @@ def _converted(endpoint: dict[str, Any]) -> dict[str, Any]:
         name = incremental["convert"]
         if name not in CONVERTERS:
             raise DeclarationError(
-                f'endpoint.incremental.convert: unknown "{name}"', expected="one of " + ", ".join(CONVERTERS),
+                f'endpoint.incremental.convert: unknown "{name}"',
+                expected="one of " + ", ".join(CONVERTERS),
                 fix=suggest(name, list(CONVERTERS)),
             )
         return endpoint | {"incremental": incremental | {"convert": CONVERTERS[name]}}

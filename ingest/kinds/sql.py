@@ -57,8 +57,7 @@ def sql_resources(dlt: Any, source: Source, settings: Settings, lander: Lander) 
             reflection_level="minimal",
         ).with_name(f"read_{name}")
         found.append(
-            reader
-            | dlt.transformer(land, name=raw_table(source.name, name), write_disposition="append")(name)
+            reader | dlt.transformer(land, name=raw_table(source.name, name), write_disposition="append")(name)
         )
     return found
 

@@ -47,8 +47,10 @@ class WeChatApi:
             else:
                 break
         raise RunError(
-            f"{path} answered errcode {code}", where=f"ingest/sources/{self._source.name}.yml",
-            expected="errcode 0", fix="look the code up in the platform's list of return codes",
+            f"{path} answered errcode {code}",
+            where=f"ingest/sources/{self._source.name}.yml",
+            expected="errcode 0",
+            fix="look the code up in the platform's list of return codes",
         )
 
     def _fetch_token(self) -> None:
@@ -56,7 +58,8 @@ class WeChatApi:
         if not answer.get("access_token"):
             raise ConfigurationError(
                 f"no access token was given (errcode {answer.get('errcode')})",
-                where=self._source.name, fix=f"check the secret in CDP_{self._source.name.upper()}__*",
+                where=self._source.name,
+                fix=f"check the secret in CDP_{self._source.name.upper()}__*",
             )
         self._token = str(answer["access_token"])
 
@@ -70,7 +73,8 @@ class WeChatApi:
         except (RequestException, ValueError) as error:
             # the address of a request holds the token: only the kind of the error may be told
             raise RunError(
-                f"{path} could not be called: {type(error).__name__}", where=f"ingest/sources/{self._source.name}.yml",
+                f"{path} could not be called: {type(error).__name__}",
+                where=f"ingest/sources/{self._source.name}.yml",
                 fix="check that the API is reachable; nothing was lost, the next run reads it again",
             ) from None
         return dict(found)

@@ -30,7 +30,12 @@ def resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> l
                 page = api.call("POST", "/cgi-bin/externalcontact/batch/get_by_user", body=body)
                 rows = [_relation(entry) for entry in page.get("external_contact_list", [])]
                 yield from land_changed(
-                    dlt, lander, "external_contacts", rows, ["userid", "external_userid"], "externalcontact/batch/get_by_user"
+                    dlt,
+                    lander,
+                    "external_contacts",
+                    rows,
+                    ["userid", "external_userid"],
+                    "externalcontact/batch/get_by_user",
                 )
                 cursor = page.get("next_cursor", "")
                 if not cursor:
@@ -39,7 +44,12 @@ def resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> l
     def corp_tags() -> Iterator[Any]:
         answer = api.call("POST", "/cgi-bin/externalcontact/get_corp_tag_list", body={})
         rows = [
-            {"group_id": group["group_id"], "group_name": group["group_name"], "tag_id": tag["id"], "tag_name": tag["name"]}
+            {
+                "group_id": group["group_id"],
+                "group_name": group["group_name"],
+                "tag_id": tag["id"],
+                "tag_name": tag["name"],
+            }
             for group in answer.get("tag_group", [])
             for tag in group.get("tag", [])
         ]

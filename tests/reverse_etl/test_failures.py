@@ -14,11 +14,12 @@ import pytest
 import stamina
 
 from cdp.errors import BusyError, ConfigurationError
-from demo.emulators.faults import Fault
+from demo.emulators.destinations import hubspot
+from demo.emulators.faults import Fault, FaultPlan, Faults
 from reverse_etl import engine
 from reverse_etl.errors import BlastRadiusError, PlanMovedError
 from reverse_etl.ledger import Ledger
-from tests.reverse_etl.conftest import Project, Vendor
+from tests.reverse_etl.conftest import Project, Script, Vendor, serving
 from tests.reverse_etl.test_hubspot_sync import AS_OF, contacts, held
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -310,3 +311,19 @@ def test_plans_show_no_personal_data(project: Project, portal: Vendor) -> None:
         assert "example.com" not in text
         assert "Name" not in text
         assert "77" in text
+
+
+def test_the_demo_worlds_usual_faults_lose_nothing(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fifth of all calls fail: refused, timed out, or carried out with the answer lost; waits are those of earnest."""
+    stamina.set_testing(False)
+    faults = Faults({"hubspot": FaultPlan(error_rate=0.2, hang_seconds=0)}, seed=11)
+    with serving(hubspot.create_app(tmp_path, tmp_path / "faulty", faults)) as url:
+        for name, value in hubspot.environment(url).items():
+            monkeypatch.setenv(name, value)
+        portal = Vendor(url, tmp_path / "faulty" / "hubspot.sqlite", Script())
+        project.contacts(contacts(1500))
+        assert engine.run("contacts", project.settings, AS_OF).created == 1500
+        assert len(held(portal)) == 1500
+        assert portal.query("select count(*) > 3 from call where status >= 500") == [(1,)]

@@ -35,3 +35,8 @@ select r.event_no, r.day, r.person_no, r.visit_kind, r.at_work, r.call, email_fo
 from reporting as r join person as p on p.person_no = r.person_no left join account as a on a.account_no = p.account_no
 order by r.event_no;
 
+
+insert into typo_email
+select r.person_no, mistyped_domain(case when r.at_work then p.work_email else p.email end), e.occurred_at
+from self_report as r join person as p using (person_no) join (select event_no, min(occurred_at) as occurred_at from event where event = 'Form Submitted' or call = 'identify' group by 1) as e using (event_no)
+where r.email_form = 'email_typo';

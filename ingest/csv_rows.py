@@ -1,0 +1,162 @@
+"""CSV (RFC 4180) as a relation that `ingest.typing.type_rows` takes. The rows are cut by Python's csv module, which
+counts lines and keeps to quotes; a row that does not fit is given back as the text it was, and reading goes on after it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from cdp.sources import Table
+from ingest.json_rows import MAX_COLUMNS
+from ingest.pieces import MAX_LINE_BYTES, Unreadable
+from ingest.typing import Field, Rejected, Relation
+
+HEADER_BYTES = 1024 * 1024
+RELATION = "csv_lines"
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first row: names in order, its text, and where the rows begin (bytes, lines)."""
+
+    names: tuple[str, ...]
+    delimiter: str
+    text: str
+    size: int
+    lines: int
+
+
+@dataclass
+class Rows:
+    """Rows of files with one header, to be landed together. `texts` are the rows as they were written."""
+
+    header: Header
+    values: list[list[str]] = field(default_factory=list)
+    origins: list[str] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+def read_header(path: Path, table: Table, encoding: str) -> Header | None:
+    """The header of a file; None when there is none yet (an empty file, or the header's line has no end).
+
+    Raises Unreadable when the first row cannot be the header of this table.
+    """
+    with path.open("rb") as file:
+        data = file.read(HEADER_BYTES)
+    bom = 3 if data.startswith(b"\xef\xbb\xbf") else 0
+    try:
+        lines = list(io.StringIO(data[bom:].decode(encoding, errors="replace"), newline="\n"))
+    except LookupError as error:
+        raise Unreadable(f"is in an unknown encoding: {error}") from None
+    blank = next((n for n, line in enumerate(lines) if line.strip()), None)
+    if blank is None or not lines[-1].endswith("\n") and blank == len(lines) - 1 and len(data) < HEADER_BYTES:
+        return None
+    delimiter = table.delimiter or max(",;\t|", key=lambda d: (lines[blank].count(d), d == ","))
+    reader = csv.reader(iter(lines[blank:]), delimiter=delimiter, strict=True)
+    try:
+        names = tuple(name.strip() for name in next(reader))
+    except (csv.Error, StopIteration):
+        raise Unreadable("its first line is no header: its quotes do not end") from None
+    count = blank + reader.line_num
+    text = "".join(lines[blank:count])
+    if "\ufffd" in text:
+        raise Unreadable(f"its first line is not {encoding}")
+    fields = {column.from_field or name for name, column in table.columns.items()}
+    if not fields & set(names):
+        some = ", ".join(sorted(fields)[:5])
+        raise Unreadable(f"its first line is no header: it names none of the declared columns ({some}, ...)")
+    if len(names) > MAX_COLUMNS:
+        raise Unreadable(f"has {len(names)} columns; at most {MAX_COLUMNS} are landed")
+    size = bom + len("".join(lines[:count]).encode(encoding))
+    return Header(names, delimiter, text.rstrip("\r\n"), size, count)
+
+
+def add_rows(rows: Rows, text: str, origin: str, line: int, *, is_last: bool) -> tuple[str, int]:
+    """Add the rows of `text` (whole lines, `line` is the first one's number) to `rows`.
+
+    Returns the text of a row that is not complete yet and its line number: empty unless quotes are open at the end.
+    A row whose quotes swallow the lines after it, or that has too many or too few values, is rejected by its first line
+    alone; reading goes on with the second.
+    """
+    csv.field_size_limit(MAX_LINE_BYTES)
+    lines = _Lines(list(io.StringIO(text, newline="\n")))
+    width = len(rows.header.names)
+    reader = csv.reader(lines, delimiter=rows.header.delimiter, strict=True)
+    while True:
+        start = lines.next
+        try:
+            values = next(reader)
+        except StopIteration:
+            return "", line + len(lines.all)
+        except csv.Error as error:
+            if lines.next == len(lines.all) and "unexpected end" in str(error) and not is_last:
+                rest = "".join(lines.all[start:])
+                if len(rest) < MAX_LINE_BYTES:
+                    return rest, line + start
+            values, reason = [], f"its quotes are not right: {error}"
+        else:
+            if len(values) == width:
+                rows.values.append(values)
+                rows.origins.append(origin)
+                rows.positions.append(line + start)
+                rows.texts.append(lines.all[start] if lines.next == start + 1 else lines.text(start))
+                continue
+            reason = f"has {len(values)} values, the header names {width} columns"
+        if values or lines.all[start].strip():
+            rejected = Rejected(origin, line + start, reason, lines.all[start].rstrip("\r\n"), rows.header.text)
+            rows.rejected.append(rejected)
+        lines.next = start + 1
+        reader = csv.reader(lines, delimiter=rows.header.delimiter, strict=True)
+
+
+def csv_relation(con: duckdb.DuckDBPyConnection, rows: Rows) -> Relation:
+    """The relation over rows; it holds until the next call."""
+    count = len(rows.values)
+    names = ["_row", "_origin", "_position", "_original"]
+    columns: list[pa.Array] = [
+        pa.array(range(count), pa.int64()),
+        pa.array(rows.origins, pa.string()).dictionary_encode(),
+        pa.array(rows.positions, pa.int64()),
+        pa.array(rows.texts, pa.large_string()),
+    ]
+    fields = [Field(name, f"f{number}", "VARCHAR") for number, name in enumerate(rows.header.names)]
+    columns += [pa.array(values, pa.large_string()) for values in zip(*rows.values, strict=True)]
+    con.register(RELATION, pa.table(columns, names + [f.column for f in fields]))
+    listed = "".join(f", {f.column}" for f in fields)
+    sql = (
+        f"select _row, _origin, _position, rtrim(_original, e'\\r\\n') as _original, $header$ as _header{listed} "
+        f"from {RELATION}"
+    )
+    from ingest.typing import literal
+
+    return Relation(sql.replace("$header$", literal(rows.header.text)), fields, count)
+
+
+class _Lines:
+    """Lines for csv.reader, which takes as many as a row needs; `next` can be set back."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.all = lines
+        self.next = 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        if self.next >= len(self.all):
+            raise StopIteration
+        self.next += 1
+        return self.all[self.next - 1]
+
+    def text(self, start: int) -> str:
+        """The lines of the row just read."""
+        return "".join(islice(self.all, start, self.next))
