@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
+import os
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -31,12 +35,26 @@ def main() -> None:
     """Entry point: errors of ours are printed without a traceback, with their exit code."""
     try:
         app()
+    except SystemExit as leaving:
+        _leave(leaving.code if isinstance(leaving.code, int) else 1)
     except CdpError as error:
         typer.secho(error.render(), fg=typer.colors.RED if sys.stderr.isatty() else None, err=True)
-        raise SystemExit(error.exit_code) from None
+        _leave(error.exit_code)
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)
-        raise SystemExit(130) from None
+        _leave(130)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process after its exit handlers, without tearing down modules: DuckDB's bindings print pages of "leaked
+    instances" there once duckdb-engine was imported."""
+    if "duckdb" not in sys.modules:
+        raise SystemExit(code)
+    atexit._run_exitfuncs()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -86,6 +86,7 @@ class Settings(BaseSettings):
         """What dbt's profile and macros read from the environment."""
         return {
             "CDP_WAREHOUSE_PATH": str(self.warehouse_path),
+            "DBT_TARGET_PATH": str(self.path("dbt")),
             "CDP_AS_OF": self.resolve_as_of(),
             "CDP_THREADS": str(self.threads),
             "CDP_DBT_THREADS": str(self.threads),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import codecs
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from cdp.declarations import Declaration, Document, load, load_folder, suggest
 from cdp.errors import ConfigurationError, DeclarationError
@@ -22,11 +23,48 @@ class Column(Declaration):
     description: str = ""
     pii: PiiClass = "none"
     from_field: str | None = Field(None, alias="from", description="The field's own name, where it differs.")
+    pattern: str | None = Field(
+        None, description="Regular expression (RE2) that a value must match as a whole; others do not fit the column."
+    )
+    formats: list[str] = Field(
+        default_factory=list,
+        description="strptime formats; a value that is written in none of them does not fit. A text stays as it is written.",
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
         return {"type": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _checks_can_be_made(self) -> Column:
+        if self.formats and self.type not in ("text", "timestamp", "date"):
+            raise ValueError(f"formats: only for text, timestamp and date, not for {self.type}")
+        if self.pattern and self.type == "json":
+            raise ValueError("pattern: not for json")
+        for query, text in [("regexp_full_match('', ?)", self.pattern)] + [
+            ("strftime(now(), ?)", f) for f in self.formats
+        ]:
+            if text is not None:
+                _try_out(query, text)
+        return self
+
+    def misfit(self) -> str:
+        """Why a value does not fit, as the end of "<column>: ..."."""
+        if self.formats:
+            return "is not written as " + " or ".join(self.formats)
+        return f"does not match {self.pattern}" if self.pattern else f"is not a {self.type}"
+
+
+def _try_out(query: str, text: str) -> None:
+    """DuckDB itself says whether a pattern or format can be used: its dialects are its own."""
+    import duckdb
+
+    with duckdb.connect() as con:
+        try:
+            con.execute(f"select {query}", [text]).fetchall()
+        except duckdb.Error as error:
+            raise ValueError(f'"{text}" cannot be used: {str(error).splitlines()[0]}') from None
 
 
 class Table(Declaration):
@@ -54,7 +92,36 @@ class Table(Declaration):
         for name in self.required:
             if name not in self.columns:
                 raise ValueError(f'required: "{name}" is not among columns; {suggest(name, list(self.columns))}')
+        for name in self.columns:
+            if name != name.lower() or name.startswith("_") or "__" in name:
+                raise ValueError(
+                    f'columns: "{name}": write it in lower case, without "__" or a leading "_" (these are for landing)'
+                )
         return self
+
+    @field_validator("files")
+    @classmethod
+    def _stays_below_the_folder(cls, pattern: str | None) -> str | None:
+        if pattern is not None and (pattern.startswith("/") or ".." in PurePosixPath(pattern).parts):
+            raise ValueError("a path below the landing folder, without ..")
+        return pattern
+
+    @field_validator("delimiter")
+    @classmethod
+    def _is_one_character(cls, delimiter: str | None) -> str | None:
+        if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+            raise ValueError('one character, not a quote or a line\'s end (a tab is written "\\t")')
+        return delimiter
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, encoding: str) -> str:
+        try:
+            name = codecs.lookup(encoding).name
+            "".encode(name)
+        except (LookupError, UnicodeError):
+            raise ValueError(f'unknown encoding "{encoding}"; for example utf-8, gb18030, cp1252, utf-16') from None
+        return "utf-8" if name == "utf-8-sig" else name
 
 
 class Provides(Declaration):

@@ -30,7 +30,8 @@ class DeclarationsPlugin(dbtPlugin):
             return
         settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
         for name, value in settings.dbt_environment().items():
-            os.environ.setdefault(name, value)  # a plain `dbt build` knows what `cdp run` would have set
+            if name.startswith("CDP_"):
+                os.environ.setdefault(name, value)  # a plain `dbt build` knows what `cdp run` would have set
         try:
             refresh(settings, _compile)
         except DeclarationError as error:

@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 ExpectationType = Literal[
-    "expect_column_distinct_values_to_be_in_set",
-    "expect_column_distinct_values_to_contain_set",
-    "expect_column_distinct_values_to_equal_set",
     "expect_column_max_to_be_between",
     "expect_column_mean_to_be_between",
     "expect_column_median_to_be_between",
@@ -56,6 +53,7 @@ _REFUSED = {
     "dateutil": "Great Expectations does this in pandas only",
     "_type": "Great Expectations does not know DuckDB's types",
     "most_common": "it takes values of rows out of the warehouse",
+    "distinct_values": "it takes values of rows out of the warehouse",
     "kl_divergence": "it takes values of rows out of the warehouse",
     "unexpected_rows": "it is written with a key of its own",
     "query_results": "it is written as a query",
@@ -93,9 +91,6 @@ def _aggregate(*, reveals_value: bool = False) -> Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "expect_column_distinct_values_to_be_in_set": Kind(("column",), required=("value_set",)),
-    "expect_column_distinct_values_to_contain_set": Kind(("column",), required=("value_set",)),
-    "expect_column_distinct_values_to_equal_set": Kind(("column",), required=("value_set",)),
     "expect_column_max_to_be_between": _aggregate(reveals_value=True),
     "expect_column_mean_to_be_between": _aggregate(reveals_value=True),
     "expect_column_median_to_be_between": _aggregate(reveals_value=True),

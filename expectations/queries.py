@@ -71,7 +71,7 @@ def compiled(text: str, as_of: datetime) -> str:
     query = tree.transform(lambda node: _filled(node, moment))
     found = exp.select(exp.alias_(exp.Literal.number(1), "unexpected")).from_(query.subquery("found"))
     inner = found.sql(dialect="duckdb", comments=False).replace("{", "{{").replace("}", "}}")
-    return f"with {BATCH} as (select * from {{batch}}) {inner}"  # noqa: S608 - sqlglot has parsed and written it
+    return f"with {BATCH} as (select * from {{batch}}) {inner}"
 
 
 def _filled(node: exp.Expression, moment: exp.Expression) -> exp.Expression:

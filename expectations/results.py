@@ -80,8 +80,7 @@ def from_validation(suite: Suite, check: Check, success: bool, found: dict[str, 
         unexpected = _count(found.get("observed_value"))
         observed = f"{unexpected} unexpected rows" if unexpected != 1 else "1 unexpected row"
     elif unexpected is not None and elements is not None:
-        share = float(found.get("unexpected_percent") or 0)
-        observed = f"{unexpected} of {elements} rows unexpected ({share:.2f} % of those with a value)"
+        observed = f"{unexpected} of {elements} rows unexpected"
     else:
         observed = _shown(check, found, success)
     return result(suite, check, passed=success, observed=observed, unexpected=unexpected, elements=elements)
@@ -108,15 +107,9 @@ def _shown(check: Check, found: dict[str, Any], success: bool) -> str:
         return f"{value:g}" if isinstance(value, float) else str(value)
     if isinstance(value, datetime) and not hidden and (check.column or "").endswith("_at"):
         return value.isoformat(sep=" ")
-    counts = [f"{_count(found[key])} {word}" for key, word in _SETS.items() if found.get(key) is not None]
-    if counts:
-        return ", ".join(counts)
     if check.expectation == "expect_column_to_exist":
         return "the column exists" if success else "the column does not exist"
     return "the value is not shown" if value is not None else "no value"
-
-
-_SETS = {"unexpected_count": "unexpected values", "missing_count": "missing values"}
 
 
 def _count(value: Any) -> int | None:

@@ -33,8 +33,8 @@ def write(folder: Path) -> None:
 
 
 def _arguments(kind: Kind) -> dict[str, object]:
-    types: dict[str, object] = dict.fromkeys(kind.columns, {"type": "string"})
-    types |= dict.fromkeys(kind.column_lists, {"type": "array", "items": {"type": "string"}})
+    types: dict[str, object] = {key: {"type": "string"} for key in kind.columns}
+    types |= {key: {"type": "array", "items": {"type": "string"}} for key in kind.column_lists}
     return {
         "type": "object",
         "properties": {argument: types.get(argument, {}) for argument in kind.arguments},

@@ -4,10 +4,11 @@ counts lines and keeps to quotes; a row that does not fit is given back as the t
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
-from dataclasses import dataclass, field
-from itertools import islice
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
@@ -16,10 +17,12 @@ import pyarrow as pa
 from cdp.sources import Table
 from ingest.json_rows import MAX_COLUMNS
 from ingest.pieces import MAX_LINE_BYTES, Unreadable
-from ingest.typing import Field, Rejected, Relation
+from ingest.typing import Field, Rejected, Relation, literal
 
 HEADER_BYTES = 1024 * 1024
 RELATION = "csv_lines"
+# what `errors="surrogateescape"` makes of bytes that are not of the encoding
+_ESCAPED = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -52,70 +55,88 @@ def read_header(path: Path, table: Table, encoding: str) -> Header | None:
     """
     with path.open("rb") as file:
         data = file.read(HEADER_BYTES)
-    bom = 3 if data.startswith(b"\xef\xbb\xbf") else 0
-    try:
-        lines = list(io.StringIO(data[bom:].decode(encoding, errors="replace"), newline="\n"))
-    except LookupError as error:
-        raise Unreadable(f"is in an unknown encoding: {error}") from None
-    blank = next((n for n, line in enumerate(lines) if line.strip()), None)
-    if blank is None or not lines[-1].endswith("\n") and blank == len(lines) - 1 and len(data) < HEADER_BYTES:
+    bom = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
+    text = data[bom:].decode(encoding, errors="replace")
+    if not text.strip() or (len(data) < HEADER_BYTES and "\n" not in text.lstrip()):
         return None
+    header = header_of(text, table)
+    if "\ufffd" in header.text:
+        raise Unreadable(f"its first line is not {encoding}")
+    size = len("".join(list(io.StringIO(text, newline="\n"))[: header.lines]).encode(encoding))
+    return replace(header, size=bom + size)
+
+
+def header_of(text: str, table: Table) -> Header:
+    """The header with which a text begins; blank lines before it are passed over. Raises Unreadable when it has none."""
+    lines = list(io.StringIO(text, newline="\n"))
+    blank = next(number for number, line in enumerate(lines) if line.strip())
     delimiter = table.delimiter or max(",;\t|", key=lambda d: (lines[blank].count(d), d == ","))
     reader = csv.reader(iter(lines[blank:]), delimiter=delimiter, strict=True)
     try:
         names = tuple(name.strip() for name in next(reader))
     except (csv.Error, StopIteration):
         raise Unreadable("its first line is no header: its quotes do not end") from None
-    count = blank + reader.line_num
-    text = "".join(lines[blank:count])
-    if "\ufffd" in text:
-        raise Unreadable(f"its first line is not {encoding}")
     fields = {column.from_field or name for name, column in table.columns.items()}
     if not fields & set(names):
         some = ", ".join(sorted(fields)[:5])
         raise Unreadable(f"its first line is no header: it names none of the declared columns ({some}, ...)")
     if len(names) > MAX_COLUMNS:
         raise Unreadable(f"has {len(names)} columns; at most {MAX_COLUMNS} are landed")
-    size = bom + len("".join(lines[:count]).encode(encoding))
-    return Header(names, delimiter, text.rstrip("\r\n"), size, count)
+    count = blank + reader.line_num
+    return Header(names, delimiter, "".join(lines[blank:count]).rstrip("\r\n"), 0, count)
 
 
-def add_rows(rows: Rows, text: str, origin: str, line: int, *, is_last: bool) -> tuple[str, int]:
-    """Add the rows of `text` (whole lines, `line` is the first one's number) to `rows`.
+def add_rows(rows: Rows, data: bytes, encoding: str, origin: str, line: int, *, is_last: bool) -> bytes:
+    """Add the rows of `data` (whole lines, `line` is the first one's number) to `rows`.
 
-    Returns the text of a row that is not complete yet and its line number: empty unless quotes are open at the end.
-    A row whose quotes swallow the lines after it, or that has too many or too few values, is rejected by its first line
-    alone; reading goes on with the second.
+    Returns the bytes of a row that is not complete yet: empty unless quotes are open at the end. A row whose quotes
+    swallow the lines after it, or that has too many or too few values, is rejected by its first line alone; reading goes
+    on with the second.
     """
+    text, is_damaged = _decoded(data, encoding)
     csv.field_size_limit(MAX_LINE_BYTES)
     lines = _Lines(list(io.StringIO(text, newline="\n")))
     width = len(rows.header.names)
     reader = csv.reader(lines, delimiter=rows.header.delimiter, strict=True)
     while True:
         start = lines.next
+        values: list[str] = []
         try:
             values = next(reader)
         except StopIteration:
-            return "", line + len(lines.all)
+            return b""
         except csv.Error as error:
             if lines.next == len(lines.all) and "unexpected end" in str(error) and not is_last:
-                rest = "".join(lines.all[start:])
+                rest = "".join(lines.all[start:]).encode(encoding, "surrogateescape")
                 if len(rest) < MAX_LINE_BYTES:
-                    return rest, line + start
-            values, reason = [], f"its quotes are not right: {error}"
+                    return rest
+            reason = f"its quotes are not right: {error}"
         else:
-            if len(values) == width:
+            row = lines.all[start] if lines.next == start + 1 else "".join(lines.all[start : lines.next])
+            if is_damaged and _ESCAPED.search(row):
+                reason = f"is not {encoding}"
+            elif len(values) == width:
                 rows.values.append(values)
                 rows.origins.append(origin)
                 rows.positions.append(line + start)
-                rows.texts.append(lines.all[start] if lines.next == start + 1 else lines.text(start))
+                rows.texts.append(row)
                 continue
-            reason = f"has {len(values)} values, the header names {width} columns"
-        if values or lines.all[start].strip():
-            rejected = Rejected(origin, line + start, reason, lines.all[start].rstrip("\r\n"), rows.header.text)
-            rows.rejected.append(rejected)
-        lines.next = start + 1
-        reader = csv.reader(lines, delimiter=rows.header.delimiter, strict=True)
+            else:
+                reason = f"has {len(values)} values, the header names {width} columns"
+        first = lines.all[start].rstrip("\r\n")
+        if values or first.strip():
+            original = first.encode(encoding, "surrogateescape").decode(encoding, "backslashreplace")
+            rows.rejected.append(Rejected(origin, line + start, reason, original, rows.header.text))
+        if lines.next > start + 1:
+            lines.next = start + 1
+            reader = csv.reader(lines, delimiter=rows.header.delimiter, strict=True)
+
+
+def _decoded(data: bytes, encoding: str) -> tuple[str, bool]:
+    try:
+        return data.decode(encoding), False
+    except UnicodeDecodeError:
+        return data.decode(encoding, errors="surrogateescape"), True
 
 
 def csv_relation(con: duckdb.DuckDBPyConnection, rows: Rows) -> Relation:
@@ -133,12 +154,10 @@ def csv_relation(con: duckdb.DuckDBPyConnection, rows: Rows) -> Relation:
     con.register(RELATION, pa.table(columns, names + [f.column for f in fields]))
     listed = "".join(f", {f.column}" for f in fields)
     sql = (
-        f"select _row, _origin, _position, rtrim(_original, e'\\r\\n') as _original, $header$ as _header{listed} "
-        f"from {RELATION}"
+        f"select _row, _origin, _position, rtrim(_original, e'\\r\\n') as _original, "
+        f"{literal(rows.header.text)} as _header{listed} from {RELATION}"
     )
-    from ingest.typing import literal
-
-    return Relation(sql.replace("$header$", literal(rows.header.text)), fields, count)
+    return Relation(sql, fields, count)
 
 
 class _Lines:
@@ -156,7 +175,3 @@ class _Lines:
             raise StopIteration
         self.next += 1
         return self.all[self.next - 1]
-
-    def text(self, start: int) -> str:
-        """The lines of the row just read."""
-        return "".join(islice(self.all, start, self.next))

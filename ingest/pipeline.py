@@ -1,48 +1,59 @@
 """Runs one source through dlt into `raw`: rows, quarantine and schema changes in one load package.
 
-Each source is its own dlt pipeline (its state travels with its data), all write to the schema `raw`. A package that a
-killed run left behind is loaded first; the file states and cursors in it make sure that nothing is read twice.
+Each source is its own dlt pipeline; its state (files read, cursors) travels in the same package as its rows, so both are
+committed or neither. What a killed or failed run left behind is removed and read again: rows get their number when they
+land for good, so that numbers follow the order of landing over all sources. The warehouse decides what was landed; dlt's
+working folder is thrown away whenever it tells another story.
 """
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-import duckdb
-import pyarrow as pa
-
-from cdp.errors import CdpError, RunError
+from cdp.errors import CdpError, ConfigurationError
 from cdp.settings import Settings, required_connection
-from cdp.sources import Source, Table, raw_table
+from cdp.sources import Source, raw_table
 from cdp.warehouse import writing
-from ingest.landing import QUARANTINE, QUARANTINE_REPLAY, SCHEMA_CHANGE, Lander
+from ingest.failures import explained
+from ingest.landed import Landed, keep_newest_state, pipeline_name, read_landed, remove_unfinished
+from ingest.landing import COMPLETED, Lander
+from ingest.manifest import folder_of, has_new_files
 from ingest.sequence import Sequence
-from ingest.typing import quoted
 
-# dlt reads these before its first import: no telemetry, quiet logs, our own column names kept as they are.
+# dlt reads these before its first import: no telemetry, no logs and no trace (both would hold rows and addresses), our
+# own column names kept as they are, tables one after another, the warehouse written by one job at a time.
 _DLT_ENVIRONMENT = {
     "RUNTIME__DLTHUB_TELEMETRY": "false",
     "RUNTIME__LOG_LEVEL": "CRITICAL",
+    "ENABLE_RUNTIME_TRACE": "false",
     "SCHEMA__NAMING": "direct",
     "NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID": "true",
     "LOAD__DELETE_COMPLETED_JOBS": "true",
+    "LOAD__WORKERS": "1",
     "DATA_WRITER__FILE_MAX_ITEMS": "5000000",
+    "EXTRACT__NEXT_ITEM_MODE": "fifo",
 }
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What one run of a source landed."""
+    """What one run of a source landed: `rows` by table, rows set aside, columns that were new or of another type.
+
+    `completed`: rows set aside earlier that the source has since delivered whole; `recovered`: remains of a killed run
+    were removed first.
+    """
 
     source: str
     rows: dict[str, int]
     quarantined: int = 0
     schema_changes: int = 0
+    completed: int = 0
     recovered: bool = False
     load_ids: list[str] = field(default_factory=list)
 
@@ -52,56 +63,86 @@ class Loaded:
         return sum(self.rows.values())
 
 
-def run_source(source: Source, settings: Settings, *, sequence: Sequence | None = None) -> Loaded:
-    """Land what is new of one source; hold `writer_lock`. Raises RunError when the source cannot be read."""
-    dlt = import_dlt()
+Resources = Callable[[Any, Lander], list[Any]]
+
+
+def run_source(source: Source, settings: Settings, *, forget: dict[str, list[str]] | None = None) -> Loaded:
+    """Land what is new of one source; hold `writer_lock`.
+
+    `forget`: files by table that could not be read and are to be tried again. Raises ConfigurationError when a setting,
+    a secret or the machine is in the way, RunError when the source cannot be read; nothing of the attempt is kept then.
+    """
     if source.connection:
         required_connection(source.name, source.connection, settings)
-    pipeline = dlt.pipeline(
-        f"tributary_{source.name}",
-        destination=dlt.destinations.duckdb(str(settings.warehouse_path)),
-        dataset_name="raw",
-        pipelines_dir=str(settings.path("dlt")),
+    if source.kind in ("file_drop", "event_log"):
+        folder_of(source, settings)
+    return load(
+        source,
+        settings,
+        lambda dlt, lander: resources(dlt, source, settings, lander, forget),
+        only_if_new=not forget and source.kind in ("file_drop", "event_log"),
     )
-    recovered = recover(pipeline, source, settings)
-    lander = Lander(source, sequence or Sequence(settings))
+
+
+def load(source: Source, settings: Settings, make: Resources, *, only_if_new: bool = False) -> Loaded:
+    """Land what the resources give, all or nothing; with `only_if_new` not even start dlt when no file is new."""
+    failure: CdpError
     try:
-        declared = resources(dlt, source, settings, lander)
-        info = pipeline.run(dlt_source(dlt, source, declared), loader_file_format="parquet")
-    except CdpError:
-        raise
+        recovered = _discard_remains(source, settings)
+        landed = read_landed(source, settings)
+        working = working_folder(source, settings)
+        if local_state(working).get("_version_hash") != landed.state_hash:
+            shutil.rmtree(working, ignore_errors=True)
+        elif only_if_new and not _has_new_files(source, settings):
+            return Loaded(source.name, {}, recovered=recovered)
+        return _run(source, settings, make, landed, recovered)
     except Exception as error:
-        pipeline.abort_packages()
-        cause = _cause(error)
-        if isinstance(cause, CdpError):
-            raise cause from error
-        raise RunError(
-            f"the source could not be loaded: {type(cause).__name__}: {_first_line(cause)}",
-            where=f"ingest/sources/{source.name}.yml",
-            fix="nothing of this attempt was kept; mend the cause and run again, it goes on where it was",
-        ) from error
-    ensure_tables(source, settings)
-    return Loaded(
-        source.name,
-        dict(lander.landed),
-        lander.quarantined,
-        lander.changes,
-        recovered,
-        list(getattr(info, "loads_ids", [])),
+        failure = explained(error, source, settings)
+    # raised out here, so that the error that quotes data is not chained to it
+    raise failure
+
+
+def _run(source: Source, settings: Settings, make: Resources, landed: Landed, recovered: bool) -> Loaded:
+    dlt = import_dlt()
+    lander = Lander(source, settings, Sequence(settings, landed.highest), landed)
+    destination = dlt.destinations.duckdb(_credentials(settings))
+    pipeline = dlt.pipeline(
+        pipeline_name(source.name), destination=destination, dataset_name="raw", pipelines_dir=str(settings.path("dlt"))
     )
+
+    def notes() -> Any:
+        yield from lander.notes(dlt)
+        lander.close()
+
+    try:
+        declared = [*make(dlt, lander), dlt.resource(notes, name=f"{source.name}__notes", write_disposition="append")]
+        info = pipeline.run(dlt_source(dlt, source, declared), loader_file_format="parquet")
+    except BaseException:
+        lander.close()
+        _discard_remains(source, settings)
+        raise
+    load_ids = list(getattr(info, "loads_ids", []))
+    if load_ids:
+        with writing(settings) as con:
+            keep_newest_state(con, source.name)
+    completed = sum(outcome == COMPLETED for outcome in lander.outcomes.values())
+    rows = dict(lander.landed)
+    return Loaded(source.name, rows, lander.quarantined, lander.changes, completed, recovered, load_ids)
 
 
 def dlt_source(dlt: Any, source: Source, declared: list[Any]) -> Any:
-    """The dlt source of one run: the tables' resources, and the notes (quarantine, schema changes) after them."""
+    """The dlt source of one run: the tables' resources, and the notes (schema changes, outcomes) after them."""
     return dlt.source(lambda: declared, name=source.name, section=source.name, max_table_nesting=0)()
 
 
-def resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> list[Any]:
+def resources(
+    dlt: Any, source: Source, settings: Settings, lander: Lander, forget: dict[str, list[str]] | None = None
+) -> list[Any]:
     """dlt resources by the source's kind."""
     if source.kind in ("file_drop", "event_log"):
         from ingest.kinds.files import file_resources
 
-        return file_resources(dlt, source, settings, lander)
+        return file_resources(dlt, source, settings, lander, forget or {})
     if source.kind == "rest_api":
         from ingest.kinds.rest import rest_resources
 
@@ -112,7 +153,14 @@ def resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> l
         return sql_resources(dlt, source, settings, lander)
     from importlib import import_module
 
-    module = import_module(f"ingest.sources.{source.name}")
+    try:
+        module = import_module(f"ingest.sources.{source.name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"ingest.sources.{source.name}":
+            raise
+        raise ConfigurationError(
+            "there is no code for it", where=f"ingest/sources/{source.name}.py", expected="a function `resources`"
+        ) from None
     return list(module.resources(dlt, source, settings, lander))
 
 
@@ -125,104 +173,52 @@ def import_dlt() -> Any:
     return dlt
 
 
-def recover(pipeline: Any, source: Source, settings: Settings) -> bool:
-    """Finish a package that a killed run left: load it, and take out rows its interrupted jobs had already written."""
-    if not pipeline.has_pending_data:
+def working_folder(source: Source, settings: Settings) -> Path:
+    """dlt's folder for a source."""
+    return settings.path("dlt", pipeline_name(source.name))
+
+
+def local_state(working: Path) -> dict[str, Any]:
+    """The state as dlt keeps it locally; empty when there is none."""
+    try:
+        state = json.loads((working / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def files_read(source: Source, state: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the state knows of files, by table."""
+    kept = state.get("sources", {}).get(source.name, {}).get("resources", {})
+    return {name: kept.get(raw_table(source.name, name), {}).get("files", {}) for name in source.tables}
+
+
+def remains(working: Path) -> bool:
+    """Whether a run that was killed or failed left something behind."""
+    normalize, load_ = working / "normalize", working / "load"
+    # extraction works in a folder of its own beside `extracted`, and moves it there when it is whole
+    unfinished = [p for p in normalize.glob("*/*") if p.parent.name != "extracted" or p.is_dir()]
+    return bool(unfinished or list(load_.glob("new/*")) or list(load_.glob("normalized/*")))
+
+
+def _discard_remains(source: Source, settings: Settings) -> bool:
+    working = working_folder(source, settings)
+    if working.exists() and not remains(working):
         return False
-    if not pipeline.list_normalized_load_packages() and not _extracted_whole(pipeline):
-        pipeline.abort_packages()
-        return True
-    pipeline.run()
-    with writing(settings) as con:
-        for name in [*(raw_table(source.name, t) for t in source.tables), QUARANTINE, SCHEMA_CHANGE, QUARANTINE_REPLAY]:
-            exists = con.execute(
-                "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = ?", [name]
-            ).fetchall()
-            if exists:
-                con.execute(
-                    f"delete from raw.{quoted(name)} where rowid not in "
-                    f"(select min(rowid) from raw.{quoted(name)} group by _cdp_sequence)"
-                )
-    return True
+    had_remains = working.exists()
+    remove_unfinished(source, settings)
+    if had_remains:
+        shutil.rmtree(working)
+    return had_remains
 
 
-def _extracted_whole(pipeline: Any) -> bool:
-    return bool(pipeline.list_extracted_load_packages())
+def _has_new_files(source: Source, settings: Settings) -> bool:
+    known = files_read(source, local_state(working_folder(source, settings)))
+    return has_new_files(folder_of(source, settings), source.tables, known)
 
 
-_TYPES = {
-    "text": "VARCHAR",
-    "bigint": "BIGINT",
-    "double": "DOUBLE",
-    "bool": "BOOLEAN",
-    "timestamp": "TIMESTAMP WITH TIME ZONE",
-    "date": "DATE",
-    "json": "JSON",
-}
+def _credentials(settings: Settings) -> Any:
+    from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
-
-def ensure_tables(source: Source, settings: Settings) -> None:
-    """Every declared table and column exists, so that staging can be built before the first row of it came."""
-    with writing(settings) as con:
-        con.execute("create schema if not exists raw")
-        for name, table in source.tables.items():
-            columns = {n: _TYPES[c.type] for n, c in table.columns.items()} | {
-                "_cdp_sequence": "BIGINT",
-                "_cdp_origin": "VARCHAR",
-                "_cdp_row": "BIGINT",
-                "_dlt_load_id": "VARCHAR",
-            }
-            target = f"raw.{quoted(raw_table(source.name, name))}"
-            con.execute(
-                f"create table if not exists {target} ({', '.join(f'{quoted(n)} {t}' for n, t in columns.items())})"
-            )
-            for column, type_ in columns.items():
-                con.execute(f"alter table {target} add column if not exists {quoted(column)} {type_}")
-        for name, columns in _NOTES.items():
-            con.execute(
-                f"create table if not exists raw.{quoted(name)} ({', '.join(f'{quoted(n)} {t}' for n, t in columns.items())})"
-            )
-
-
-_NOTES = {
-    QUARANTINE: {
-        "quarantine_key": "VARCHAR",
-        "source": "VARCHAR",
-        "table_name": "VARCHAR",
-        "origin": "VARCHAR",
-        "position": "BIGINT",
-        "reason": "VARCHAR",
-        "original": "VARCHAR",
-        "header": "VARCHAR",
-        "_cdp_sequence": "BIGINT",
-        "_dlt_load_id": "VARCHAR",
-    },
-    SCHEMA_CHANGE: {
-        "source": "VARCHAR",
-        "table_name": "VARCHAR",
-        "column_name": "VARCHAR",
-        "change": "VARCHAR",
-        "found_type": "VARCHAR",
-        "known_type": "VARCHAR",
-        "row_count": "BIGINT",
-        "_cdp_sequence": "BIGINT",
-        "_dlt_load_id": "VARCHAR",
-    },
-    QUARANTINE_REPLAY: {
-        "quarantine_key": "VARCHAR",
-        "outcome": "VARCHAR",
-        "_cdp_sequence": "BIGINT",
-        "_dlt_load_id": "VARCHAR",
-    },
-}
-
-
-def _cause(error: BaseException) -> BaseException:
-    while (inner := error.__cause__ or error.__context__) is not None and inner is not error:
-        error = inner
-    return error
-
-
-def _first_line(error: BaseException) -> str:
-    """What went wrong, without the data that DuckDB quotes after "Input:"."""
-    return (str(error).splitlines() or [""])[0].split("Input:")[0][:300].strip()
+    limits = {"threads": settings.threads, "memory_limit": settings.memory_limit}
+    return DuckDbCredentials(str(settings.warehouse_path), global_config=limits)

@@ -1,8 +1,9 @@
-"""The ingestion sequence: every row that lands gets the next number, once, and keeps it.
+"""The ingestion sequence: every row that lands gets a number, once, and keeps it.
 
 Order of identity decisions, first-arrival deduplication and incremental models all hang on it, so it never goes back:
-the next number is one above both the warehouse's highest and the last one ever handed out. The small file covers rows
-that were numbered but whose load has not finished; losing it with the warehouse intact is harmless.
+the next number is above both the warehouse's highest and the last one ever handed out. Numbers that were handed out for
+rows that then did not land (a killed run, a rejected row) stay unused. The small file covers rows that were numbered but
+whose load has not finished; losing it with the warehouse intact is harmless.
 """
 
 from __future__ import annotations
@@ -10,10 +11,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import duckdb
-
+from cdp.errors import ConfigurationError
 from cdp.settings import Settings
-from cdp.warehouse import open_database
 
 SEQUENCE_COLUMN = "_cdp_sequence"
 
@@ -21,37 +20,32 @@ SEQUENCE_COLUMN = "_cdp_sequence"
 class Sequence:
     """Hands out numbers in blocks. One process at a time: use under `writer_lock`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, highest: int) -> None:
+        """`highest`: the highest number in the warehouse."""
         self._path = settings.path("sequence")
-        written = int(self._path.read_text(encoding="ascii") or 0) if self._path.exists() else 0
-        self._next = max(written, _highest(settings)) + 1
+        self._next = max(_written(self._path), highest) + 1
 
     def take(self, count: int) -> int:
         """The first of `count` numbers; they are reserved on disk before this returns."""
         first = self._next
-        self._next += count
-        _write_whole(self._path, str(self._next - 1))
+        if count:
+            self._next += count
+            _write_whole(self._path, str(self._next - 1))
         return first
 
 
-def _highest(settings: Settings) -> int:
-    if not settings.warehouse_path.exists():
-        return 0
-    con = open_database(settings.warehouse_path, read_only=False, settings=settings)
+def _written(path: Path) -> int:
     try:
-        tables = con.execute(
-            "select table_name from duckdb_columns() where schema_name = 'raw' and column_name = ? order by all",
-            [SEQUENCE_COLUMN],
-        ).fetchall()
-        return max((_max_of(con, name) for (name,) in tables), default=0)
-    finally:
-        con.close()
-
-
-def _max_of(con: duckdb.DuckDBPyConnection, table: str) -> int:
-    quoted = table.replace('"', '""')
-    (highest,) = con.execute(f'select max({SEQUENCE_COLUMN}) from raw."{quoted}"').fetchall()[0]  # noqa: S608 - quoted
-    return int(highest or 0)
+        return int(path.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return 0
+    except ValueError:
+        raise ConfigurationError(
+            "holds no number",
+            where=str(path),
+            expected="the last ingestion number that was handed out",
+            fix="delete the file: the next run goes on behind the highest number in the warehouse",
+        ) from None
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -53,9 +53,31 @@ def _step(
         ]
         for key, check in stopped.items():
             context.log.warning(f"{key.to_user_string()} failed {check}: what depends on it is left as it was")
-        yield from _with_metadata(list(dbt.cli(arguments, context=context, raise_on_error=False).stream()), warehouse)
+        invocation = dbt.cli(arguments, context=context, raise_on_error=False)
+        yield from _with_metadata(list(invocation.stream()), warehouse)
+        _raise_broken(invocation)
 
     return build
+
+
+def _raise_broken(invocation: Any) -> None:
+    """A data test that fails is a check, and holds back what depends on it. A model or unit test that cannot run is broken
+    code: that fails the step. Raises dagster's Failure naming each."""
+    if invocation.is_successful():
+        return
+    try:
+        results = invocation.get_artifact("run_results.json")["results"]
+    except (OSError, ValueError):
+        raise dg.Failure("dbt ended before it built anything: " + _last_words(invocation)) from None
+    broken = [r for r in results if r["status"] == "error" or (r["status"] == "fail" and r["unique_id"].startswith("unit_test."))]
+    if broken:
+        lines = [f"{r['unique_id']}: {' '.join(str(r['message'] or '').split())[:400]}" for r in broken]
+        raise dg.Failure("dbt could not build " + "; ".join(lines))
+
+
+def _last_words(invocation: Any) -> str:
+    error = invocation.get_error()
+    return " ".join(str(error).split())[:1000] if error else "see the step's output"
 
 
 def _left_out(stopped: dict[dg.AssetKey, str]) -> list[str]:

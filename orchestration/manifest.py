@@ -30,8 +30,6 @@ def manifest_path(settings: Settings) -> Path:
             ".",
             "--profiles-dir",
             ".",
-            "--target-path",
-            str(folder),
         ],
         cwd=settings.dbt_dir,
         env={**os.environ, **settings.dbt_environment()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ from orchestration.manifest import dbt_executable
 
 AS_OF_TAG = "cdp/as_of"
 FULL_REFRESH_TAG = "cdp/full_refresh"
+TARGETS_KEPT = 9
 
 
 class Warehouse(dg.ConfigurableResource):
@@ -33,6 +35,7 @@ class Warehouse(dg.ConfigurableResource):
         if tags.get(AS_OF_TAG):
             os.environ["CDP_AS_OF"] = tags[AS_OF_TAG]
         with writer_lock(settings):
+            _forget_old_targets(settings)
             yield self
             if settings.warehouse_path.exists():
                 publish(settings)
@@ -48,11 +51,18 @@ class Warehouse(dg.ConfigurableResource):
         return os.environ["CDP_AS_OF"]
 
 
+def _forget_old_targets(settings: Settings) -> None:
+    """Each dbt call leaves a folder with its artifacts; those of the last runs are kept for a look."""
+    folders = [p for p in settings.path("dbt").glob("build_*") if p.is_dir()]
+    for folder in sorted(folders, key=lambda p: (p.stat().st_mtime_ns, p.name))[:-TARGETS_KEPT]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def dbt_resource(settings: Settings) -> DbtCliResource:
     """dbt on the project, with the executable of this environment."""
     return DbtCliResource(
         project_dir=os.fspath(settings.dbt_dir),
         profiles_dir=os.fspath(settings.dbt_dir),
         dbt_executable=dbt_executable(),
-        global_config_flags=["--no-use-colors", "--quiet"],
+        global_config_flags=["--no-use-colors"],
     )

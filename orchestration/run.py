@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ Progress = Callable[[str, str, float], None]
 
 @dataclass
 class RunSummary:
-    """What a run did. `ok`: every step ran and no check of severity error failed."""
+    """What a run did. `ok`: every step ran (none failed or was held back) and no check of severity error failed."""
 
     run_id: str
     as_of: str
@@ -27,6 +28,7 @@ class RunSummary:
     seconds: float
     steps: dict[str, float] = field(default_factory=dict)
     failed_steps: list[str] = field(default_factory=list)
+    held_back: list[str] = field(default_factory=list)
     failed_checks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -71,7 +73,7 @@ def execute(settings: Settings, *, job: str, as_of: str, full_refresh: bool, pro
         steps[step] = round(now - begun[step], 2)
         progress(step, state, steps[step])
 
-    with dg.DagsterInstance.get() as instance, _heard_by(hear):
+    with dg.DagsterInstance.get() as instance, _heard_by(hear), _output_in(settings.path("logs", "run.log")):
         _clear_abandoned(instance)
         result = defs.resolve_job_def(job).execute_in_process(
             instance=instance, tags=tags, raise_on_error=False, run_config={"loggers": {"progress": {}}}
@@ -81,6 +83,8 @@ def execute(settings: Settings, *, job: str, as_of: str, full_refresh: bool, pro
             if event.is_step_failure and event.step_key:
                 summary.failed_steps.append(event.step_key)
                 summary.errors.append(f"{event.step_key}: {_reason(event)}")
+            elif event.event_type == dg.DagsterEventType.STEP_SKIPPED and event.step_key:
+                summary.held_back.append(event.step_key)
         for check in result.get_asset_check_evaluations():
             name = f"{check.asset_key.to_user_string()}: {check.check_name}"
             if not check.passed:
@@ -89,7 +93,7 @@ def execute(settings: Settings, *, job: str, as_of: str, full_refresh: bool, pro
                 error = check.metadata.get("error")
                 if is_error and error and str(error.value) not in summary.errors:
                     summary.errors.append(str(error.value))
-    summary.ok = not summary.failed_steps and not summary.failed_checks
+    summary.ok = not (summary.failed_steps or summary.held_back or summary.failed_checks)
     summary.seconds = round(time.monotonic() - started, 2)
     return summary
 
@@ -107,6 +111,22 @@ def _clear_abandoned(instance: Any) -> None:
                 instance.report_run_failed(
                     run, message="The process of this run ended without a word; the next run goes on from where it was."
                 )
+
+
+@contextmanager
+def _output_in(path: Path) -> Iterator[None]:
+    """What steps print (dbt's log above all) goes to a file while a run is under way; Dagster keeps it by step, too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with path.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            os.dup2(kept, 1)
+            os.close(kept)
 
 
 @contextmanager

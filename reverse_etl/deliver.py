@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cdp.errors import CdpError
 from reverse_etl import masking
-from reverse_etl.destination import Batch, BatchRejectedError, Client, Outcome, Row, UnavailableError
+from reverse_etl.destination import UNREADABLE, Batch, BatchRejectedError, Client, Outcome, Row, UnavailableError
 
 if TYPE_CHECKING:
     from reverse_etl.ledger import Ledger
@@ -90,6 +90,9 @@ def _send(client: Client, batch: Batch) -> tuple[dict[str, Outcome], bool]:
     except UnavailableError as error:
         unknown = error.effect_unknown
         return {row.key: Outcome(row.key, "failed", str(error), effect_unknown=unknown) for row in changing}, False
+    except UNREADABLE as error:
+        reason = f"the answer cannot be read ({type(error).__name__})"
+        return {row.key: Outcome(row.key, "failed", reason, effect_unknown=True) for row in changing}, False
     except BatchRejectedError as error:
         if len(changing) <= 1 or len(changing) != len(batch.rows):
             return {row.key: Outcome(row.key, "rejected", str(error)) for row in changing}, True

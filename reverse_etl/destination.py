@@ -61,6 +61,10 @@ class UnavailableError(Exception):
         self.effect_unknown = effect_unknown
 
 
+# What reading an answer raises when it does not have the promised shape: a proxy's page, a changed contract.
+UNREADABLE = (ValueError, KeyError, IndexError, TypeError, AttributeError)
+
+
 class Client(Protocol):
     """Talks to one destination. Retries within its budget; knows nothing of plans or ledgers."""
 

@@ -129,7 +129,7 @@ def field_changes(con: duckdb.DuckDBPyConnection, resolved: ResolvedSync) -> dic
         create temp table updates as
         select key, payload_before, payload, list_filter([{names}]::varchar[], lambda name: name is not null) as fields
         from changes where operation = 'update'
-        """  # noqa: S608 - rendered by sqlglot
+        """
     )
     rows = con.execute(
         "select field, count(*) from (select unnest(fields) as field from updates) group by field order by 2 desc, 1"
@@ -150,5 +150,5 @@ def operations(con: duckdb.DuckDBPyConnection, resolved: ResolvedSync) -> pa.Tab
           {group_key if groups else "''"} as group_key
         from changes where operation in ({listed})
         order by {order}
-        """  # noqa: S608 - constants and rendered literals
+        """
     ).to_arrow_table()

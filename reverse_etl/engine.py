@@ -17,10 +17,10 @@ from filelock import FileLock, Timeout
 
 from cdp.errors import BusyError, CdpError, ConfigurationError
 from cdp.settings import Settings
-from reverse_etl import catalog
+from reverse_etl import catalog, masking
 from reverse_etl import delivery_log as log
 from reverse_etl.deliver import Delivery, deliver
-from reverse_etl.destination import UnavailableError, connect, connection_of
+from reverse_etl.destination import UNREADABLE, BatchRejectedError, UnavailableError, connect, connection_of
 from reverse_etl.errors import BlastRadiusError, PlanMovedError
 from reverse_etl.ledger import Ledger
 from reverse_etl.plan import Plan, make_plan, mapping_of
@@ -133,9 +133,11 @@ def _deliver(todo: Plan, ledger: Ledger, settings: Settings, run_id: str, as_of:
     with closing(connect(todo.resolved, settings)) as client:
         try:
             client.prepare(todo.resolved.fields, todo.resolved.options)
-        except UnavailableError as error:
+        except (UnavailableError, BatchRejectedError, *UNREADABLE) as error:
+            # An unreadable answer's own text may quote it, so only its kind is told.
+            reason = type(error).__name__ if isinstance(error, UNREADABLE) else masking.redact(str(error), {})
             waiting = sum(todo.counts[operation] for operation in ("create", "update", "delete"))
-            return Delivery(not_attempted=waiting, message=f"{todo.resolved.spec.name} cannot be prepared: {error}")
+            return Delivery(not_attempted=waiting, message=f"{todo.resolved.spec.name} cannot be prepared: {reason}")
         return deliver(todo, client, ledger, run_id, as_of)
 
 

@@ -42,7 +42,7 @@ select
   '{{' || concat_ws(',',
     {payload}) || '}}' as payload,
   concat_ws('; ', {", ".join(reasons) or "null"}) as reasons
-from typed"""  # noqa: S608 - names and literals are rendered by sqlglot
+from typed"""
 
 
 def field_changed_sql(field: str, before: str, after: str) -> str:

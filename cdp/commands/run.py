@@ -127,6 +127,8 @@ def _print_summary(summary: Any, settings: Any) -> None:
         typer.secho(error, fg="red", err=True)
     for name in summary.failed_steps:
         typer.secho(f"step failed: {name}", fg="red", err=True)
+    for name in summary.held_back:
+        typer.secho(f"step held back by what failed before it: {name}", fg="red", err=True)
     for name in summary.failed_checks:
         typer.secho(f"check failed: {name}", fg="red", err=True)
     for name in summary.warnings:

@@ -74,8 +74,8 @@ class Evaluation:
 def evaluate(connection: duckdb.DuckDBPyConnection, table: str, truth: Path) -> Evaluation:
     """Compare `table` (record_id text, person_id text; '<source>.<table>:<key>') with a world's truth folder.
 
-    `table` may be qualified (`identity.record_person`). A record that is named twice with different persons raises
-    ConfigurationError, as does a missing truth file. Uses and drops temporary tables called `evaluated_…`.
+    `table` may be qualified (`identity.record_person`). Raises ConfigurationError when it or the truth is not there,
+    and when a record is named twice with different persons. Uses and drops temporary tables called `evaluated_…`.
     """
     for name in ("record_person", "persons"):
         if not (truth / f"{name}.parquet").exists():
@@ -83,6 +83,12 @@ def evaluate(connection: duckdb.DuckDBPyConnection, table: str, truth: Path) -> 
                 "the truth is not there", where=str(truth / f"{name}.parquet"), fix="run `cdp world generate`"
             )
     predicted = exp.to_table(table, dialect="duckdb").sql(dialect="duckdb", identify=True)
+    try:
+        connection.execute(f"select record_id, person_id from {predicted} limit 0")
+    except (duckdb.CatalogException, duckdb.BinderException):
+        raise ConfigurationError(
+            "cannot be evaluated", where=table, expected="a table with the columns record_id and person_id"
+        ) from None
     try:
         _prepare(connection, predicted, truth)
         return _measure(connection)
@@ -94,7 +100,7 @@ def evaluate(connection: duckdb.DuckDBPyConnection, table: str, truth: Path) -> 
 def _prepare(connection: duckdb.DuckDBPyConnection, predicted: str, truth: Path) -> None:
     """`evaluated_cell`: one row per (true person, predicted person) with the number of records they share."""
     connection.execute(
-        f"create or replace temp table evaluated_pair as select record_id, min(person_id) as person_id,"  # noqa: S608
+        f"create or replace temp table evaluated_pair as select record_id, min(person_id) as person_id,"
         f" count(distinct person_id) as persons from {predicted} group by record_id"
     )
     doubtful = connection.execute("select count(*) from evaluated_pair where persons > 1").fetchone()

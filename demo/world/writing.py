@@ -137,12 +137,12 @@ def write_world(
         progress("writing the other sources and the truth")
     for text in DAILY_TEXTS:
         writer.texts(connection, text)
-    # With one thread, because the row groups of Parquet would otherwise depend on the number of threads.
+    # With one thread: how DuckDB cuts rows into row groups of Parquet is then no question of who was first.
     connection.execute("set threads = 1")
     for file, (table, order) in DAILY_PARQUET.items():
         writer.parquet(connection, file, table, order)
     for file in BACKING_FILES:
-        rows = f"select line from backing_row where file = '{file}' order by updated_at, id"  # noqa: S608 - names of ours
+        rows = f"select line from backing_row where file = '{file}' order by updated_at, id"
         writer.copy(connection, rows, folder / "sources" / f"{file}.jsonl", LINES)
     for name, table in TRUTH.items():
         writer.copy(
@@ -191,7 +191,7 @@ class _Writer:
             )
             for day in range(chunk.first_day, chunk.last_day + 1):
                 target = self.daily_path("app/events" if chunk.is_app else "website/events", day, "jsonl")
-                self.copy(cursor, f"select line from chunk where file_day = {day}", target, LINES)  # noqa: S608
+                self.copy(cursor, f"select line from chunk where file_day = {day}", target, LINES)
             cursor.execute("drop table chunk")
 
     def texts(self, connection: duckdb.DuckDBPyConnection, text: DailyText) -> None:
@@ -209,7 +209,7 @@ class _Writer:
     def parquet(self, connection: duckdb.DuckDBPyConnection, file: str, table: str, order: str) -> None:
         """The daily Parquet files of a source."""
         for day in self.days:
-            query = f"select * exclude (file_day, row_no) from {table} where file_day = {day} order by {order}"  # noqa: S608
+            query = f"select * exclude (file_day, row_no) from {table} where file_day = {day} order by {order}"
             self.copy(connection, query, self.daily_path(file, day, "parquet"), "(format parquet, compression zstd)")
 
 
@@ -244,7 +244,7 @@ def _write_shop(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
             rows = connection.execute(f"from shop_{table}")
             places = ", ".join("?" for _ in rows.description or [])
             while chunk := rows.fetchmany(20_000):
-                shop.executemany(f"insert into {table} values ({places})", chunk)  # noqa: S608 - names of ours
+                shop.executemany(f"insert into {table} values ({places})", chunk)
             shop.execute(f"create index {table}_updated_at on {table} (updated_at)")
         shop.commit()
     finally:

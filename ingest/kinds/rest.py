@@ -2,126 +2,102 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
-import pyarrow as pa
-
 from cdp.declarations import suggest
-from cdp.errors import DeclarationError
+from cdp.errors import DeclarationError, RunError
 from cdp.settings import Settings, connection
 from cdp.sources import Source, raw_table
-from ingest.json_rows import read_json_rows
+from ingest.kinds.http import retrying_session
 from ingest.landing import Lander
+from ingest.objects import cursor_guard, land_changed, land_objects, latest
 
 
 def rest_resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> list[Any]:
-    """One resource a table. `{key}` in the YAML's client is CDP_<SOURCE>__<KEY>.
+    """One resource a table. `{key}` in the YAML's client and endpoints is CDP_<SOURCE>__<KEY>.
 
-    429 and 5xx are retried up to 8 times with growing pauses, `Retry-After` is honoured (seconds or a date).
+    With `incremental`, only what the API tells as changed since the last cursor is read; rows whose cursor equals it are
+    told apart by their content. Without, everything is read and what changed is landed.
     """
     from dlt.sources.rest_api import rest_api_resources
 
     keys = connection(source.name, settings)
+    endpoints = {name: _endpoint(source, name, _filled(table.endpoint, keys)) for name, table in source.tables.items()}
     config = {
         "client": _filled(source.client, keys) | {"session": retrying_session(source)},
         "resources": [
-            {"name": f"read_{name}", "endpoint": _converted(_filled(table.endpoint, keys)), "max_table_nesting": 0}
-            for name, table in source.tables.items()
+            {"name": f"read_{name}", "endpoint": endpoint, "max_table_nesting": 0}
+            for name, endpoint in endpoints.items()
         ],
     }
 
     def land(page: Any, table_name: str, path: str) -> Iterator[Any]:
-        yield from land_objects(dlt, lander, table_name, page if isinstance(page, list) else [page], path)
+        rows = page if isinstance(page, list) else [page]
+        lands = land_objects if "incremental" in endpoints[table_name] else land_changed
+        yield from lands(dlt, lander, table_name, rows, path)
 
+    readers = {reader.name: reader for reader in rest_api_resources(config)}
     found = []
-    for (name, table), reader in zip(source.tables.items(), rest_api_resources(config), strict=True):
-        path = str((table.endpoint or {}).get("path", name))
-        found.append(
-            reader | dlt.transformer(land, name=raw_table(source.name, name), write_disposition="append")(name, path)
-        )
+    for name, endpoint in endpoints.items():
+        reader = readers[f"read_{name}"]
+        if incremental := endpoint.get("incremental"):
+            guard = cursor_guard(str(incremental["cursor_path"]), incremental.get("initial_value"), may_be_missing=True)
+            reader.add_map(guard)
+        landing = dlt.transformer(land, name=raw_table(source.name, name), write_disposition="append")
+        found.append(reader | landing(name, str(endpoint.get("path", name))))
     return found
-
-
-def land_objects(
-    dlt: Any, lander: Lander, table_name: str, objects: list[dict[str, Any]], origin: str
-) -> Iterator[Any]:
-    """Land a page of JSON objects."""
-    if not objects:
-        return
-    count = len(objects)
-    lines = pa.table(
-        {
-            "_row": pa.array(range(count), pa.int64()),
-            "_origin": pa.array([origin] * count, pa.string()),
-            "_position": pa.array(range(1, count + 1), pa.int64()),
-            "line": pa.array([json.dumps(o, ensure_ascii=False, default=str) for o in objects], pa.large_string()),
-        }
-    )
-    relation, fields, rejected = read_json_rows(lander.con, lines, lander.source.tables[table_name])
-    yield from lander.land(dlt, table_name, relation, fields, rejected)
-
-
-def retrying_session(source: Source) -> Any:
-    """An HTTP session that retries what may be retried, waits as told, and keeps to the source's own rate."""
-    from requests import Session
-    from requests.adapters import HTTPAdapter
-    from urllib3.util.retry import Retry
-
-    policy = Retry(
-        total=8,
-        backoff_factor=0.25,
-        backoff_max=20,
-        status_forcelist=(408, 425, 429, 500, 502, 503, 504),
-        allowed_methods=None,
-        respect_retry_after_header=True,
-        raise_on_status=False,
-    )
-    pause = 1 / source.requests_per_second if source.requests_per_second else 0.0
-
-    class PacedAdapter(HTTPAdapter):
-        """Leaves at least `pause` seconds between two calls; a call hangs at most a minute."""
-
-        last = 0.0
-
-        def send(self, request: Any, **kwargs: Any) -> Any:  # type: ignore[override]
-            wait = self.last + pause - time.monotonic()
-            if wait > 0:
-                time.sleep(wait)
-            self.last = time.monotonic()
-            kwargs["timeout"] = kwargs.get("timeout") or 60
-            return super().send(request, **kwargs)
-
-    session = Session()
-    session.mount("http://", PacedAdapter(max_retries=policy))
-    session.mount("https://", PacedAdapter(max_retries=policy))
-    return session
 
 
 # What `incremental: {convert: ...}` of an endpoint may say: how the cursor is written in the request.
 CONVERTERS: dict[str, Callable[[str], Any]] = {
-    "epoch_seconds": lambda text: int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()),
-    "epoch_milliseconds": lambda text: int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000),
+    "epoch_seconds": lambda text: int(datetime.fromisoformat(text).timestamp()),
+    "epoch_milliseconds": lambda text: int(datetime.fromisoformat(text).timestamp() * 1000),
     "date": lambda text: text[:10],
 }
 
 
-def _converted(endpoint: dict[str, Any]) -> dict[str, Any]:
-    """The endpoint with the named converter as a function."""
+def _endpoint(source: Source, table_name: str, endpoint: dict[str, Any]) -> dict[str, Any]:
+    """The endpoint as dlt takes it: converters as functions, times compared as times, answers without rows refused."""
+    selector = endpoint.get("data_selector")
+    if isinstance(selector, str) and all(part.isidentifier() for part in selector.split(".")):
+        endpoint = endpoint | {"response_actions": [*endpoint.get("response_actions", []), _has(source, selector)]}
     incremental = endpoint.get("incremental")
-    if isinstance(incremental, dict) and isinstance(incremental.get("convert"), str):
-        name = incremental["convert"]
+    if not isinstance(incremental, dict):
+        return endpoint
+    changed: dict[str, Any] = {"on_cursor_value_missing": "include", "last_value_func": latest} | incremental
+    if isinstance(changed.get("convert"), str):
+        name = changed["convert"]
         if name not in CONVERTERS:
             raise DeclarationError(
-                f'endpoint.incremental.convert: unknown "{name}"',
+                f'tables.{table_name}.endpoint.incremental.convert: unknown "{name}"',
+                where=f"ingest/sources/{source.name}.yml",
                 expected="one of " + ", ".join(CONVERTERS),
                 fix=suggest(name, list(CONVERTERS)),
             )
-        return endpoint | {"incremental": incremental | {"convert": CONVERTERS[name]}}
-    return endpoint
+        changed["convert"] = CONVERTERS[name]
+    return endpoint | {"incremental": changed}
+
+
+def _has(source: Source, selector: str) -> Callable[..., Any]:
+    """A check of each answer: dlt takes an answer without the selected rows for one with none."""
+
+    def check(response: Any, *_: Any, **__: Any) -> Any:
+        response.raise_for_status()
+        found = response.json()
+        for part in selector.split("."):
+            if not isinstance(found, dict) or part not in found:
+                raise RunError(
+                    f'the answer has no "{selector}"',
+                    where=f"ingest/sources/{source.name}.yml",
+                    expected="the rows there, be it an empty list",
+                    fix="correct data_selector, or look what the API answers now",
+                )
+            found = found[part]
+        return response
+
+    return check
 
 
 def _filled(value: Any, keys: dict[str, str]) -> Any:

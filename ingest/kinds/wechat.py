@@ -6,16 +6,12 @@ developers.weixin.qq.com/doc/offiaccount (token, user list, batchget).
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from cdp.errors import ConfigurationError, RunError
 from cdp.sources import Source
-from ingest.kinds.rest import land_objects, retrying_session
-from ingest.landing import Lander
+from ingest.kinds.http import retrying_session
 
 TOKEN_ERRORS = {40001, 40014, 42001}
 BUSY_ERRORS = {-1, 45009, 45033}
@@ -78,21 +74,3 @@ class WeChatApi:
                 fix="check that the API is reachable; nothing was lost, the next run reads it again",
             ) from None
         return dict(found)
-
-
-def land_changed(
-    dlt: Any, lander: Lander, table_name: str, objects: list[dict[str, Any]], key: list[str], origin: str
-) -> Iterator[Any]:
-    """Land the objects that differ from what was last read under the same key: these APIs tell everything each time.
-
-    The digests live in the pipeline's state, so they are committed with the rows.
-    """
-    known: dict[str, str] = dlt.current.resource_state().setdefault("digests", {})
-    changed = []
-    for item in objects:
-        name = "/".join(str(item.get(part)) for part in key)
-        digest = hashlib.sha256(json.dumps(item, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
-        if known.get(name) != digest:
-            known[name] = digest
-            changed.append(item)
-    yield from land_objects(dlt, lander, table_name, changed, origin)

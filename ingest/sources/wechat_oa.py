@@ -7,8 +7,9 @@ from typing import Any
 
 from cdp.settings import Settings, required_connection
 from cdp.sources import Source, raw_table
-from ingest.kinds.wechat import WeChatApi, land_changed
+from ingest.kinds.wechat import WeChatApi
 from ingest.landing import Lander
+from ingest.objects import land_changed
 
 DETAILS_A_CALL = 100
 
@@ -31,7 +32,7 @@ def resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> l
             for start in range(0, len(openids), DETAILS_A_CALL):
                 body = {"user_list": [{"openid": o, "lang": "zh_CN"} for o in openids[start : start + DETAILS_A_CALL]]}
                 details = api.call("POST", "/cgi-bin/user/info/batchget", body=body)["user_info_list"]
-                yield from land_changed(dlt, lander, "followers", details, ["openid"], "user/info/batchget")
+                yield from land_changed(dlt, lander, "followers", details, "user/info/batchget")
             next_openid = page.get("next_openid", "")
             if not openids or not next_openid:
                 break

@@ -7,8 +7,9 @@ from typing import Any
 
 from cdp.settings import Settings, required_connection
 from cdp.sources import Source, raw_table
-from ingest.kinds.wechat import WeChatApi, land_changed
+from ingest.kinds.wechat import WeChatApi
 from ingest.landing import Lander
+from ingest.objects import land_changed
 
 STAFF_A_CALL = 100
 RELATIONS_A_PAGE = 100
@@ -29,14 +30,7 @@ def resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> l
                 body = {"userid_list": staff[start : start + STAFF_A_CALL], "cursor": cursor, "limit": RELATIONS_A_PAGE}
                 page = api.call("POST", "/cgi-bin/externalcontact/batch/get_by_user", body=body)
                 rows = [_relation(entry) for entry in page.get("external_contact_list", [])]
-                yield from land_changed(
-                    dlt,
-                    lander,
-                    "external_contacts",
-                    rows,
-                    ["userid", "external_userid"],
-                    "externalcontact/batch/get_by_user",
-                )
+                yield from land_changed(dlt, lander, "external_contacts", rows, "externalcontact/batch/get_by_user")
                 cursor = page.get("next_cursor", "")
                 if not cursor:
                     break
@@ -53,7 +47,7 @@ def resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> l
             for group in answer.get("tag_group", [])
             for tag in group.get("tag", [])
         ]
-        yield from land_changed(dlt, lander, "corp_tags", rows, ["tag_id"], "externalcontact/get_corp_tag_list")
+        yield from land_changed(dlt, lander, "corp_tags", rows, "externalcontact/get_corp_tag_list")
 
     return [
         dlt.resource(read, name=raw_table(source.name, read.__name__), write_disposition="append")()

@@ -15,12 +15,6 @@ from .conftest import Project
 # For each type: arguments that hold for the table, and arguments that do not.
 # The table: id 1..4, word a, bb, bb, null, low 1..4, high 2..5, minus -1..-4, nothing null.
 TRIED: dict[str, tuple[dict, dict]] = {
-    "expect_column_distinct_values_to_be_in_set": (
-        {"column": "word", "value_set": ["a", "bb", "c"]},
-        {"value_set": ["a"]},
-    ),
-    "expect_column_distinct_values_to_contain_set": ({"column": "word", "value_set": ["a"]}, {"value_set": ["z"]}),
-    "expect_column_distinct_values_to_equal_set": ({"column": "word", "value_set": ["a", "bb"]}, {"value_set": ["a"]}),
     "expect_column_max_to_be_between": ({"column": "id", "max_value": 4}, {"max_value": 3}),
     "expect_column_mean_to_be_between": (
         {"column": "id", "min_value": 2.5, "max_value": 2.5},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cdp.settings import PROJECT_ROOT, Settings
@@ -25,7 +25,7 @@ def test_every_check_can_be_made_by_great_expectations() -> None:
     made = 0
     for suite in suites(SETTINGS):
         for check in suite.checks:
-            assert _expectation(check, datetime(2026, 1, 1)).meta == {"check": check.name}
+            assert _expectation(check, datetime(2026, 1, 1, tzinfo=UTC)).meta == {"check": check.name}
             made += 1
     assert made > 300
 

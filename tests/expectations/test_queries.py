@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -73,7 +73,7 @@ def test_columns_are_not_judged_when_they_are_not_declared() -> None:
 @pytest.mark.parametrize(
     "as_of",
     [
-        datetime(2026, 3, 1, 16, 30),
+        datetime(2026, 3, 1, 16, 30),  # noqa: DTZ001 - without a zone it is UTC
         datetime(2026, 3, 2, 0, 30, tzinfo=timezone(timedelta(hours=8))),
     ],
 )
@@ -86,7 +86,8 @@ def test_as_of_is_utc_whatever_zone_it_comes_in(as_of: datetime) -> None:
 def test_only_the_batch_is_left_to_fill_in() -> None:
     """Great Expectations fills the query with str.format and hands it to SQLAlchemy's text()."""
     query = compiled(
-        "select 1 from batch where a ~ '[[:space:]]{2,}' and b = '{batch}' and a like '%:x%'", datetime(2026, 1, 1)
+        "select 1 from batch where a ~ '[[:space:]]{2,}' and b = '{batch}' and a like '%:x%'",
+        datetime(2026, 1, 1, tzinfo=UTC),
     )
     filled = query.format(batch="(select 1)")
     assert filled.count("(select 1)") == 1

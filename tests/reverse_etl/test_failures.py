@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 import stamina
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from cdp.errors import BusyError, ConfigurationError
 from demo.emulators.destinations import hubspot
@@ -316,7 +320,7 @@ def test_plans_show_no_personal_data(project: Project, portal: Vendor) -> None:
 def test_the_demo_worlds_usual_faults_lose_nothing(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fifth of all calls fail: refused, timed out, or carried out with the answer lost; waits are those of earnest."""
+    """A fifth of all calls fail: refused, timed out, or carried out with the answer lost; waits are real."""
     stamina.set_testing(False)
     faults = Faults({"hubspot": FaultPlan(error_rate=0.2, hang_seconds=0)}, seed=11)
     with serving(hubspot.create_app(tmp_path, tmp_path / "faulty", faults)) as url:
@@ -327,3 +331,28 @@ def test_the_demo_worlds_usual_faults_lose_nothing(
         assert engine.run("contacts", project.settings, AS_OF).created == 1500
         assert len(held(portal)) == 1500
         assert portal.query("select count(*) > 3 from call where status >= 500") == [(1,)]
+
+
+@pytest.mark.parametrize("page", ["<html>Welcome to the hotel</html>", "[]", '{"results": null}'])
+def test_answers_that_are_no_answers_fail_the_rows_and_not_the_program(
+    project: Project, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    """A proxy in between answers 200 with a page of its own."""
+
+    async def anything(request: Request) -> Response:
+        return Response(page)
+
+    with serving(Starlette(routes=[Route("/{path:path}", anything, methods=["GET", "POST"])])) as url:
+        for name, value in hubspot.environment(url).items():
+            monkeypatch.setenv(name, value)
+        project.contacts(contacts(1))
+        prepared = engine.run("contacts", project.settings, AS_OF)
+        assert (prepared.not_attempted, prepared.ok) == (1, False)
+        assert "hubspot cannot be prepared" in prepared.message
+        # Without custom fields there is nothing to prepare, and the batch meets the page.
+        text = project.settings.project_root / "reverse_etl" / "syncs" / "contacts.yml"
+        kept = [line for line in text.read_text().splitlines() if not line.startswith("  cdp_")]
+        text.write_text("\n".join(kept))
+        sent = engine.run("contacts", project.settings, AS_OF)
+        assert (sent.failed, sent.ok) == (1, False)
+        assert "hotel" not in str(sent)

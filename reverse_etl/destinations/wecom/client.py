@@ -35,7 +35,7 @@ _LATER = {45009, 45033, -1}
 _NOT_A_RELATION = {84061, 40096}
 
 
-class WeComRefusal(Exception):
+class WeComRefusal(BatchRejectedError):
     """An errcode that concerns what was asked, not the connection."""
 
     def __init__(self, errcode: int, errmsg: str) -> None:

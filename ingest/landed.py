@@ -1,0 +1,158 @@
+"""What the warehouse already holds of a source. It alone decides: the working folder of dlt is only a copy.
+
+A load counts when its row in `raw._dlt_loads` is there; dlt writes that row last. Everything a run knows about earlier
+runs is read from here, so that a lost, older or half-written working folder cannot lead to lost or doubled rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import duckdb
+
+from cdp.settings import Settings
+from cdp.sources import Source, raw_table
+from cdp.warehouse import writing
+from ingest.typing import quoted
+from ingest.values import DUCKDB_TYPES
+
+QUARANTINE = "raw_quarantine"
+QUARANTINE_REPLAY = "raw_quarantine_replay"
+SCHEMA_CHANGE = "raw_schema_change"
+NOTES = {
+    QUARANTINE: {
+        "quarantine_key": "VARCHAR",
+        "source": "VARCHAR",
+        "table_name": "VARCHAR",
+        "origin": "VARCHAR",
+        "position": "BIGINT",
+        "reason": "VARCHAR",
+        "original": "VARCHAR",
+        "header": "VARCHAR",
+        "_cdp_sequence": "BIGINT",
+        "_dlt_load_id": "VARCHAR",
+    },
+    SCHEMA_CHANGE: {
+        "source": "VARCHAR",
+        "table_name": "VARCHAR",
+        "column_name": "VARCHAR",
+        "change": "VARCHAR",
+        "found_type": "VARCHAR",
+        "known_type": "VARCHAR",
+        "row_count": "BIGINT",
+        "_cdp_sequence": "BIGINT",
+        "_dlt_load_id": "VARCHAR",
+    },
+    QUARANTINE_REPLAY: {
+        "quarantine_key": "VARCHAR",
+        "outcome": "VARCHAR",
+        "_cdp_sequence": "BIGINT",
+        "_dlt_load_id": "VARCHAR",
+    },
+}
+INTERNAL = {
+    "_cdp_sequence": "BIGINT",
+    "_cdp_origin": "VARCHAR",
+    "_cdp_row": "BIGINT",
+    "_dlt_load_id": "VARCHAR",
+}
+_COMMITTED = "select load_id from raw._dlt_loads where status = 0"
+
+
+@dataclass(frozen=True)
+class Landed:
+    """`columns`: DuckDB types of the columns of each raw table; `filled`: raw tables that have rows; `state_hash`:
+    dlt's hash of the state that was committed last; `highest`: the highest ingestion number anywhere in raw."""
+
+    columns: dict[str, dict[str, str]] = field(default_factory=dict)
+    filled: frozenset[str] = frozenset()
+    state_hash: str | None = None
+    highest: int = 0
+
+
+def pipeline_name(source: str) -> str:
+    """Name of a source's dlt pipeline."""
+    return f"tributary_{source}"
+
+
+def read_landed(source: Source, settings: Settings) -> Landed:
+    """Make the source's raw tables as declared, and tell what is in them. Hold `writer_lock`.
+
+    The tables are made before the first row comes, so that staging can be built, and that types do not depend on what
+    came first.
+    """
+    with writing(settings) as con:
+        _ensure_tables(con, source)
+        columns = _columns(con)
+        own = [raw_table(source.name, name) for name in source.tables]
+        filled = frozenset(n for n in own if con.execute(f"select 1 from raw.{quoted(n)} limit 1").fetchall())
+        numbered = [n for n, found in columns.items() if "_cdp_sequence" in found]
+        maxima = " union all ".join(f"select max(_cdp_sequence) as n from raw.{quoted(n)}" for n in numbered)
+        highest = con.execute(f"select max(n) from ({maxima})").fetchall()[0][0]
+        return Landed({n: columns[n] for n in own}, filled, _state_hash(con, source.name, columns), int(highest or 0))
+
+
+def remove_unfinished(source: Source, settings: Settings) -> None:
+    """Delete the rows of the source's loads that never ended, and states that were superseded. Hold `writer_lock`."""
+    if not settings.warehouse_path.exists():
+        return
+    with writing(settings) as con:
+        columns = _columns(con)
+        committed = _COMMITTED if "_dlt_loads" in columns else "select null::varchar where false"
+        for name in [*(raw_table(source.name, t) for t in source.tables), *NOTES]:
+            if "_dlt_load_id" in columns.get(name, {}):
+                con.execute(f"delete from raw.{quoted(name)} where _dlt_load_id not in ({committed})")
+        keep_newest_state(con, source.name)
+
+
+def keep_newest_state(con: duckdb.DuckDBPyConnection, source: str) -> None:
+    """Delete all states of a source but the newest one that was committed: dlt would keep one for every load."""
+    columns = _columns(con)
+    if "_dlt_pipeline_state" not in columns or "_dlt_loads" not in columns:
+        return
+    con.execute(
+        f"""
+        delete from raw._dlt_pipeline_state where pipeline_name = $name and rowid not in (
+            select arg_max(rowid, version) from raw._dlt_pipeline_state
+            where pipeline_name = $name and _dlt_load_id in ({_COMMITTED})
+        )
+        """,
+        {"name": pipeline_name(source)},
+    )
+
+
+def _ensure_tables(con: duckdb.DuckDBPyConnection, source: Source) -> None:
+    wanted = {
+        raw_table(source.name, name): {n: DUCKDB_TYPES[c.type] for n, c in table.columns.items()} | INTERNAL
+        for name, table in source.tables.items()
+    } | NOTES
+    con.execute("create schema if not exists raw")
+    present = _columns(con)
+    for name, columns in wanted.items():
+        if name not in present:
+            listed = ", ".join(f"{quoted(n)} {t}" for n, t in columns.items())
+            con.execute(f"create table raw.{quoted(name)} ({listed})")
+        for column, type_ in columns.items():
+            if name in present and column not in present[name]:
+                con.execute(f"alter table raw.{quoted(name)} add column {quoted(column)} {type_}")
+
+
+def _columns(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for table, column, type_ in con.execute(
+        "select table_name, column_name, data_type from duckdb_columns() "
+        "where schema_name = 'raw' and database_name = current_database() order by table_name, column_index"
+    ).fetchall():
+        found.setdefault(table, {})[column] = type_
+    return found
+
+
+def _state_hash(con: duckdb.DuckDBPyConnection, source: str, columns: dict[str, dict[str, str]]) -> str | None:
+    if "_dlt_pipeline_state" not in columns or "_dlt_loads" not in columns:
+        return None
+    found = con.execute(
+        f"select version_hash from raw._dlt_pipeline_state where pipeline_name = ? and _dlt_load_id in ({_COMMITTED}) "
+        "order by version desc limit 1",
+        [pipeline_name(source)],
+    ).fetchall()
+    return found[0][0] if found else None
