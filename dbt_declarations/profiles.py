@@ -1,4 +1,4 @@
-# ruff: noqa: S608  (SQL text is built here from checked parts and parsed again by `finish`)
+
 """Checks and writes what profiles take from declarations: the audience, the life cycle, the RFM grid."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# ruff: noqa: S608  (SQL text is built here from checked parts and parsed again by `finish`)
+
 """Checks scores and writes their models: points per rule in one pass over facts and one over persons."""
 
 from __future__ import annotations

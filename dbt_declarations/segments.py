@@ -1,4 +1,4 @@
-# ruff: noqa: S608  (SQL text is built here from checked parts and parsed again by `finish`)
+
 """Checks segments and writes their models: all of them in one wide pass over persons."""
 
 from __future__ import annotations

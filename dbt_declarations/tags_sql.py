@@ -1,4 +1,4 @@
-# ruff: noqa: S608  (SQL text is built here from checked parts and parsed again by `finish`)
+
 """Writes the models of tags: one pass over each table of facts, one wide pass over persons, one row per tag."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# ruff: noqa: S608  (SQL text is built here from checked parts and parsed again by `finish`)
+
 """One row per person with every column that a set of expressions reads: the base of each wide pass."""
 
 from __future__ import annotations

@@ -130,11 +130,17 @@ def _infer(con: duckdb.DuckDBPyConnection, keys: list[str]) -> dict[str, str]:
     """The DuckDB types of keys whose values are all of one kind."""
     if not keys:
         return {}
-    kinds = ", ".join(f"list(distinct json_type(line, {literal(_pointer(k))}))" for k in keys)
+    con.execute("create or replace temp table json_new_keys (key varchar, pointer varchar)")
+    con.execute("insert into json_new_keys select unnest($1), unnest($2)", [keys, [_pointer(key) for key in keys]])
     found = con.execute(
-        f"select {kinds} from {RELATION} semi join (select _row from json_checked where keys is not null) using (_row)"
-    ).fetchall()[0]
-    return {key: _type_of({k for k in listed or [] if k != "NULL"}) for key, listed in zip(keys, found, strict=True)}
+        f"""
+        select key, list(distinct json_type(line, pointer))
+        from (select _row, unnest(keys) as key from json_checked)
+        inner join json_new_keys using (key) inner join {RELATION} using (_row)
+        group by key order by key
+        """
+    ).fetchall()
+    return {key: _type_of({kind for kind in kinds if kind != "NULL"}) for key, kinds in found}
 
 
 def _type_of(kinds: set[str]) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cdp.errors import DeclarationError
-from cdp.settings import get_settings
 
 if TYPE_CHECKING:
     from dbt_declarations.project import Project
@@ -30,6 +29,8 @@ def check(as_json: Json = False) -> None:
     errors: list[DeclarationError] = []
     files = 0
     try:
+        from cdp.settings import get_settings
+
         files = len(compile_all(get_settings()))
     except DeclarationError as error:
         errors = list(error.errors)
@@ -57,6 +58,8 @@ def list_declarations(
     kinds = ("tag", "score", "segment", "lifecycle")
     if kind and kind not in kinds:
         raise DeclarationError(f'unknown kind "{kind}"', where="--kind", expected="one of " + ", ".join(kinds))
+    from cdp.settings import get_settings
+
     settings = get_settings()
     project = load_project(settings.dbt_dir)
     rows = [row for row in _rows(project, settings.project_root) if not kind or row["kind"] == kind]
@@ -79,6 +82,7 @@ def schema(
     out: Annotated[Path, typer.Option(help="Folder for the JSON Schemas.", file_okay=False)] = Path("docs/schemas"),
 ) -> None:
     """Write the JSON Schemas by which editors complete and check the YAML files."""
+    from cdp.settings import get_settings
     from dbt_declarations.schemas import schemas
 
     folder = get_settings().absolute(out)

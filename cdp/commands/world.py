@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cdp.commands.output import JsonOption, print_json
-from cdp.settings import get_settings
 
 if TYPE_CHECKING:
     from demo.emulators.process import Running
@@ -136,11 +135,45 @@ def serve(
     run(_places(out), port)
 
 
+@app.command(epilog="Example: cdp world evaluate")
+def evaluate(out: Out = None, json_: JsonOption = False) -> None:
+    """How well the last run put records together into persons, against the world's truth: precision and recall."""
+    from cdp.commands.output import print_table
+    from cdp.settings import get_settings
+    from cdp.warehouse import open_database
+    from demo.world.evaluate import evaluate as measure
+
+    settings = get_settings()
+    path = settings.published_path if settings.published_path.exists() else settings.warehouse_path
+    con = open_database(path, read_only=True, settings=settings)
+    try:
+        con.execute("create temp table judged as select distinct record_id, person_id from identity.record_person")
+        found = measure(con, "judged", _world_dir(out) / "truth")
+    finally:
+        con.close()
+    if json_:
+        print_json(found.as_dict())
+        return
+    rows = [("all records", found.overall), *found.per_mess.items()]
+    print_table(
+        "Persons against the truth (pairs of records)",
+        ["kind of mess", "records", "precision", "recall", "F1"],
+        [(kind, s.records, *(_share(v) for v in (s.precision, s.recall, s.f1))) for kind, s in rows],
+    )
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
 def _world_dir(out: Path | None) -> Path:
+    from cdp.settings import get_settings
+
     return (out or get_settings().path("world")).resolve()
 
 
 def _places(out: Path | None) -> Places:
+    from cdp.settings import get_settings
     from demo.emulators.server import Places
 
     return Places(_world_dir(out), get_settings().path().resolve())

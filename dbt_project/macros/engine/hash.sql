@@ -8,3 +8,13 @@
 {% macro spark__hash_key(text) -%}
     (cast(conv(substr(md5({{ text }}), 17, 16), 16, 10) as decimal(20, 0)) div 2)
 {%- endmacro %}
+
+{#- A bigint key in another order for every second round (two, because the second gathers what the first made a star); applied twice it is the key again. The constants are multiples of 2^64 divided
+by the golden ratio (Knuth, The Art of Computer Programming 3, 6.4): any two bits differ in about half of the rounds. -#}
+{% macro mixed_key(key, round) -%}
+    {{ return(adapter.dispatch('mixed_key')(key, (round // 2 + 1) * 11400714819323198485 % 9223372036854775808)) }}
+{%- endmacro %}
+
+{% macro duckdb__mixed_key(key, constant) -%}xor({{ key }}, {{ constant }}){%- endmacro %}
+
+{% macro spark__mixed_key(key, constant) -%}(({{ key }}) ^ {{ constant }}L){%- endmacro %}

@@ -55,7 +55,7 @@ reachable as (
         and not persons.is_test
         and not persons.is_bot
     -- A shared address is one contact: the person seen last.
-    qualify row_number() over (partition by persons.email order by persons.last_seen_at desc, persons.person_id) = 1
+    qualify row_number() over (partition by persons.email order by persons.last_seen_at desc, persons.person_id asc) = 1
 ),
 
 stages as (

@@ -34,10 +34,16 @@ segment_names as (
     where exited_at is null
 ),
 
+-- WeCom takes 30 characters a name; a longer one is cut where it is still told apart.
 names as (
-    select * from tag_names
-    union distinct
-    select * from segment_names
+    select distinct
+        person_id,
+        case when length(tag_name) > 30 then left(tag_name, 24) || '~' || left(md5(tag_name), 5) else tag_name end as tag_name
+    from (
+        select * from tag_names
+        union distinct
+        select * from segment_names
+    ) as named
 ),
 
 reachable as (

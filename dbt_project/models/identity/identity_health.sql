@@ -30,7 +30,7 @@ final as (
         select * from by_type
         union all
         select * from by_person
-    )
+    ) as counted
     group by identifier_type, identifier_count
 )
 

@@ -22,8 +22,8 @@ founders as (
     select
         component_key,
         arg_min(
-            {'type': identifier_type, 'value': identifier_value},
-            {'sequence': first_sequence, 'priority': priority, 'key': identifier_key}
+            { 'type': identifier_type, 'value': identifier_value },
+            { 'sequence': first_sequence, 'priority': priority, 'key': identifier_key }
         ) as founder
     from labelled
     group by component_key

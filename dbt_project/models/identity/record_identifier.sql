@@ -19,7 +19,7 @@ final as (
         observations.sequence,
         any_value(observations.record_id) as record_id,
         any_value(observations.source) as source,
-        arg_min(observations.identifier_key, {'rank': identifiers.rank, 'key': observations.identifier_key}) as identifier_key,
+        arg_min(observations.identifier_key, { 'rank': identifiers.rank, 'key': observations.identifier_key }) as identifier_key,
         count(distinct observations.identifier_key) filter (where identifiers.is_stitching) as stitching_count
     from observations
     inner join identifiers on observations.identifier_key = identifiers.identifier_key

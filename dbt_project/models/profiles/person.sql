@@ -33,7 +33,7 @@ main_identifiers as (
             person_id,
             identifier_type,
             identifier_value,
-            {'at': last_seen_at, 'first': -first_sequence} as recency
+            { 'at': last_seen_at, 'first': -first_sequence } as recency
         from identifiers
     )
     on identifier_type in (

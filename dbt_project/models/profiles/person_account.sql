@@ -24,7 +24,7 @@ final as (
     from members
     inner join records on members.sequence = records.sequence
     inner join accounts on members.account_key = accounts.account_key
-    qualify row_number() over (partition by records.person_id order by members.sequence desc, members.record_id) = 1
+    qualify row_number() over (partition by records.person_id order by members.sequence desc, members.record_id asc) = 1
 )
 
 select * from final

@@ -37,8 +37,13 @@ final as (
         person_id,
         attribute,
         arg_min(
-            {'value': attribute_value, 'source': source, 'record_id': record_id, 'observed_at': observed_at},
-            {'priority': source_priority, 'age': -epoch_us(coalesce(observed_at, timestamp '1970-01-01')), 'last': -sequence, 'value': attribute_value}
+            { 'value': attribute_value, 'source': source, 'record_id': record_id, 'observed_at': observed_at },
+            {
+                'priority': source_priority,
+                'age': -epoch_us(coalesce(observed_at, timestamp '1970-01-01')),
+                'last': -sequence,
+                'value': attribute_value
+            }
         ) as winner,
         count(distinct attribute_value) as value_count
     from ranked

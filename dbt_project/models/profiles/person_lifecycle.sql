@@ -28,7 +28,7 @@ histories as (
     select
         model,
         person_id,
-        list({'stage': stage, 'entered_at': fact_at} order by fact_at, position, fact_key) as steps
+        list({ 'stage': stage, 'entered_at': fact_at } order by fact_at, position, fact_key) as steps
     from turning_points
     group by
         model,
@@ -40,12 +40,12 @@ ended as (
     select
         histories.model,
         histories.person_id,
-        list_reduce(
+        list_reduce( -- noqa: PRS
             histories.steps,
             lambda state, step: case
                 when list_contains(legal.moves, state.stage || '>' || step.stage) then step else state
             end,
-            {'stage': 'start', 'entered_at': cast(null as timestamp)}
+            { 'stage': 'start', 'entered_at': cast(null as timestamp) }
         ) as state
     from histories
     inner join legal on histories.model = legal.model

@@ -48,7 +48,10 @@ final as (
         coalesce(orders.amount, lines.amount)::decimal(18, 4) as amount,
         (coalesce(orders.amount, lines.amount, 0) * coalesce(rates.rate, 1))::decimal(18, 4) as gross_value,
         coalesce(refunds.refund_value, 0)::decimal(18, 4) as refund_value,
-        ((coalesce(orders.amount, lines.amount, 0) * coalesce(rates.rate, 1))::decimal(18, 4) - coalesce(refunds.refund_value, 0))::decimal(18, 4) as net_value,
+        (
+            (coalesce(orders.amount, lines.amount, 0) * coalesce(rates.rate, 1))::decimal(18, 4)
+            - coalesce(refunds.refund_value, 0)
+        )::decimal(18, 4) as net_value,
         coalesce(orders.status in ('paid', 'shipped', 'refunded') and coalesce(orders.amount, lines.amount, 0) > 0, false) as is_revenue,
         coalesce(lines.line_count, 0) as line_count,
         coalesce(lines.quantity, 0)::decimal(18, 4) as quantity,

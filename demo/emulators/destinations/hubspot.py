@@ -240,7 +240,7 @@ class HubSpot:
         results, missing = [], []
         for item in inputs:
             value = item["id"].strip().lower()
-            query = f"select * from contact where {column} = ? and archived = 0"  # noqa: S608 - one of two constants
+            query = f"select * from contact where {column} = ? and archived = 0"
             found = self._db.execute(query, (value,)).fetchone()
             if found is None:
                 missing.append(value)

@@ -20,12 +20,12 @@ join user_agent as u on u.device = case when v.person_kind = 'bot' then 'bot' wh
 left join campaign as c on c.campaign_no = v.campaign_no
 order by v.day, v.visit_no;
 
--- What somebody writes of themselves when they sign in or send a form, one row per such event.
+-- What somebody says of themselves when they sign in or send a form, one row per such event.
 create table self_report as
 with reporting as (
     select distinct on (e.event_no) e.event_no, e.visit_no, e.call, v.day, v.visit_kind, v.person_no, v.is_business and v.visit_kind in ('content', 'pricing', 'contact', 'whitepaper') as at_work
     from event as e join visit as v using (visit_no)
-    where e.call = 'identify' or e.event in ('Form Submitted', 'Signed Up')
+    where e.call in ('identify', 'group') or e.event = 'Form Submitted'
 )
 select r.event_no, r.day, r.person_no, r.visit_kind, r.at_work, r.call, email_form(case when r.at_work then p.work_email else p.email end, r.event_no) as email_form,
     written_email(case when r.at_work then p.work_email else p.email end, r.event_no) as email,

@@ -54,7 +54,7 @@ union all select (visit_no // 8192)::integer, mess_kind, count(*) from (
     select visit_no, unnest(kinds([case when is_late then 'late_event' end, case when is_overtaken then 'out_of_order_event' end, case when copy_no > 0 then 'repeated_event' end, case when is_torn then 'malformed_event' end])) as mess_kind from event
     where is_late or is_overtaken or copy_no > 0 or is_torn
 ) group by all
-union all select r.person_no, mess_kind, count(*) from (select person_no, unnest(kinds([email_form, phone_form, case when has_family_email and not at_work and call = 'identify' then 'family_email' end])) as mess_kind from self_report where call = 'identify' or visit_kind in ('contact', 'whitepaper')) as r group by all;
+union all select r.person_no, mess_kind, count(*) from (select person_no, unnest(kinds([email_form, phone_form, case when has_family_email and not at_work and call = 'identify' then 'family_email' end])) as mess_kind from self_report where call <> 'group') as r group by all;
 
 create table truth_person as
 with bought as (

@@ -10,7 +10,7 @@ final as (
         'pos.receipts:' || receipt_no as record_id,
         _cdp_sequence as sequence,
         -- tills in Europe write 31.12.2026 18:00:00, those in China 2026/12/31 18:00:00
-        {{ local_to_utc("coalesce(try_strptime(sold_at, '%d.%m.%Y %H:%M:%S'), try_strptime(sold_at, '%Y/%m/%d %H:%M:%S'))", 'store_time_zone') }} as observed_at,
+        {{ local_to_utc("try_strptime(sold_at, ['%d.%m.%Y %H:%M:%S', '%Y/%m/%d %H:%M:%S'])", 'store_time_zone') }} as observed_at,
         receipt_no,
         line_no,
         store,
