@@ -160,10 +160,7 @@ def check_expression(document: Document[Any], keys: tuple[str | int, ...], text:
 
 def shape_sql(name: str, shape: Shape, used: list[Provider]) -> str:
     """The model of one shape."""
-    if not used:
-        branches = [_empty(shape)]
-    else:
-        branches = [_branch(name, shape, provider) for provider in used]
+    branches = [_branch(name, shape, provider) for provider in used] or [_empty(shape)]
     header = f"-- {shape.description}\n"
     order = "sequence, record_id" if shape.first_wins else "sequence desc, record_id"
     key = " || '/' || ".join(f"{column}::varchar" for column in shape.key)
@@ -278,6 +275,42 @@ def _sql(text: str) -> str:
         raise DeclarationError(
             f'is not a SQL expression: "{text}"', where="dbt_project/conformed.yml", expected=str(error)
         ) from None
+
+
+def rejection_sql(shapes: dict[str, Shape], used: list[Provider]) -> str:
+    """The view of rows that a shape could not take, because a required column is null: they are missing there, not lost."""
+    branches = []
+    for provider in used:
+        for name in provider.provides.shapes():
+            required = [column for column, spec in shapes[name].columns.items() if spec.required]
+            expressions = {column: provider.expression(name, column) for column in required}
+            missing = ", ".join(
+                f"case when ({text}) is null then '{column}' end" for column, text in expressions.items()
+            )
+            condition = " or ".join(f"({text}) is null" for text in expressions.values())
+            branches.append(
+                f"""select
+        '{provider.source}' as source,
+        record_id,
+        sequence,
+        '{name}' as shape,
+        concat_ws(', ', {missing}) as missing_columns
+    from {{{{ ref('{provider.provides.model}') }}}}{where(provider, incremental=False, condition=f"({condition})")}"""
+            )
+    empty = (
+        "select null::varchar as source, null::varchar as record_id, null::bigint as sequence,\n"
+        "        null::varchar as shape, null::varchar as missing_columns\n    where false"
+    )
+    union = "\n    union all\n    ".join(branches)
+    return f"""-- Rows that a shape of the conformed layer could not take. One row is one raw row and shape.
+{{{{ config(materialized='view') }}}}
+
+with rejected as (
+    {union or empty}
+)
+
+select * from rejected
+"""
 
 
 def shape_properties(name: str, shape: Shape) -> dict[str, Any]:

@@ -1,4 +1,3 @@
-
 """One pass over a table of facts: every aggregate of every declaration at once, with FILTER.
 
 Conditions and values are computed once per fact in the first step and used by all aggregates. Facts after as_of never

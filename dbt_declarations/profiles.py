@@ -1,4 +1,3 @@
-
 """Checks and writes what profiles take from declarations: the audience, the life cycle, the RFM grid."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-
 """Checks scores and writes their models: points per rule in one pass over facts and one over persons."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-
 """Checks segments and writes their models: all of them in one wide pass over persons."""
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from dbt_declarations.conformed import (
     load_shapes,
     model_name,
     providers,
+    rejection_sql,
     shape_properties,
     shape_sql,
     where,
@@ -39,10 +40,11 @@ def compile_sources(settings: Settings) -> dict[Path, str]:
     for name, shape in shapes.items():
         serving = [p for p in used if name in p.provides.shapes()]
         files[CONFORMED / f"{model_name(name)}.sql"] = shape_sql(name, shape, serving)
+    files[CONFORMED / "conformed_rejection.sql"] = rejection_sql(shapes, used)
     files[CONFORMED / "identifier_observation.sql"] = _observations(used, settings)
     files[CONFORMED / "contact_attribute.sql"] = _attributes(used, settings)
     models = [shape_properties(name, shape) for name, shape in shapes.items()]
-    models += [_OBSERVATION_DOCS, _ATTRIBUTE_DOCS]
+    models += [_OBSERVATION_DOCS, _ATTRIBUTE_DOCS, _REJECTION_DOCS]
     files[CONFORMED / "_conformed__models.yml"] = _yaml({"version": 2, "models": models})
     return files
 
@@ -231,6 +233,15 @@ _COMMON = [
     _column("sequence", "Ingestion sequence of the raw row.", "not_null"),
     _column("observed_at", "When the record says it was so (UTC)."),
 ]
+_REJECTION_DOCS: dict[str, Any] = {
+    "name": "conformed_rejection",
+    "description": "Rows that a shape could not take because a required column is null. One row is one raw row and shape.",
+    "columns": [
+        *[c for c in _COMMON if c["name"] != "observed_at"],
+        _column("shape", "Shape of conformed.yml that could not take the row.", "not_null"),
+        _column("missing_columns", "Required columns that are null.", "not_null"),
+    ],
+}
 _OBSERVATION_DOCS: dict[str, Any] = {
     "name": "identifier_observation",
     "description": "Every identifier on every record, normalised. One row is one identifier type on one raw row (sequence, identifier_type, provider).",

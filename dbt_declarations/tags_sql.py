@@ -1,4 +1,3 @@
-
 """Writes the models of tags: one pass over each table of facts, one wide pass over persons, one row per tag."""
 
 from __future__ import annotations

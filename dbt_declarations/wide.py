@@ -1,4 +1,3 @@
-
 """One row per person with every column that a set of expressions reads: the base of each wide pass."""
 
 from __future__ import annotations

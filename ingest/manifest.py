@@ -75,7 +75,7 @@ class Manifest:
         if before and before["sha256"] == digest:
             self.files[origin] = before | {"mtime": stat.st_mtime_ns}
             return None
-        if not before and digest in self.digests:
+        if (not before or not before["sha256"]) and digest in self.digests:
             original = self.files.get(self.digests[digest], {})
             known = original if original.get("sha256") == digest else {}
             self.files[origin] = entry | {k: known[k] for k in ("complete", "lines", "landed") if k in known}

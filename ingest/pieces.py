@@ -98,6 +98,10 @@ def pieces(path: Path, start: int, line: int, end: int | None) -> Iterator[Piece
                 yield Piece(data[:SHOWN_OF_LONG_LINE], line, too_long=True)
                 carry, line = _after_line(file, end), line + 1
                 continue
+            first = data.find(b"\n") + 1
+            if first > MAX_LINE_BYTES:
+                yield Piece(data[:SHOWN_OF_LONG_LINE], line, too_long=True)
+                data, cut, line = data[first:], cut - first, line + 1
             carry = data[cut:]
             if cut:
                 yield Piece(data[:cut], line)

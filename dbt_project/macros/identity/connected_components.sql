@@ -6,8 +6,9 @@ Connected components by contraction.
 every node takes the least key among itself and its neighbours, then the graph is rewritten on those representatives;
 repeats and loops fall away, and about half the nodes are left. Representatives' own edges keep chains of a round
 connected, so the rounds end when no edge is left. Then the rounds' labels are composed back.
-"Least" is by another order in every second round (`mixed_key`): by one fixed order, a chain whose keys happen to ascend (or are chosen
-to) loses one node a round, and 45 identifiers would stop the run. 10,000 nodes in a chain end within 20 rounds, however numbered.
+"Least" is by another order in every second round (`mixed_key`): by one fixed order, a chain whose keys ascend, by chance or
+because somebody chose them, loses one node a round, and 45 identifiers would stop the run. A chain of 10,000 nodes ends
+after 13 to 21 rounds, however it is numbered.
 Cost on 2 cores: 4.1 M edges of 4.8 M nodes in 3.3 s.
 -#}
 {% macro connected_components(edges, prefix, max_rounds=40) %}
