@@ -7,9 +7,11 @@ import json
 from pydantic import BaseModel
 
 from cdp.declarations import json_schema
+from dbt_declarations.conformed import Conformed
 from dbt_declarations.kinds import Defaults, Lifecycle, ScoreFile, Segment, TagFile
 
 KINDS: dict[str, tuple[type[BaseModel], str]] = {
+    "conformed.json": (Conformed, "Shapes of the conformed layer"),
     "defaults.json": (Defaults, "Who is left out of tags, scores and segments"),
     "lifecycle.json": (Lifecycle, "The stages of the life cycle"),
     "score.json": (ScoreFile, "A score"),

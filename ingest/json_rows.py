@@ -13,7 +13,7 @@ from ingest.typing import OVERFLOW, Field, Rejected, Relation, column_name, lite
 
 # Objects whose keys are data ({"u_17": ..., "u_18": ...}) would make a column of each: beyond this many, the objects
 # that have rarer keys are kept whole in `_cdp_rest`.
-MAX_COLUMNS = 3000
+MAX_COLUMNS = 2500
 RELATION = "json_lines"
 
 _WHOLE = {"BIGINT", "UBIGINT"}  # DuckDB's names for the kinds of JSON numbers

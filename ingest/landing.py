@@ -31,7 +31,11 @@ class Lander:
     def __init__(self, source: Source, settings: Settings, sequence: Sequence, landed: Landed) -> None:
         self.source = source
         self.con = duckdb.connect(
-            config={"threads": settings.threads, "memory_limit": "1GB", "preserve_insertion_order": True}
+            config={
+                "threads": settings.threads,
+                "memory_limit": settings.memory_limit,
+                "preserve_insertion_order": True,
+            }
         )
         self.con.execute("set TimeZone = 'UTC'")
         self.landed: Counter[str] = Counter()

@@ -18,22 +18,31 @@ app = typer.Typer(
     help="Check, list and describe the declarations of tags, scores, life cycle, segments and sources.",
     no_args_is_help=True,
 )
+# each has `schemas()`: file name -> JSON Schema
+SCHEMA_MODULES = ("ingest.schemas", "dbt_declarations.schemas", "expectations.schemas", "reverse_etl.schemas")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 @app.command(epilog="Example: cdp declarations check --json")
 def check(as_json: Json = False) -> None:
     """Check every declaration without running anything; exit code 2 when one is wrong."""
+    from cdp.settings import get_settings
+    from cdp.sources import all_sources
     from dbt_declarations.compiler import compile_all
+    from expectations.suites import read_suites
+    from reverse_etl.catalog import resolve_all
 
-    errors: list[DeclarationError] = []
+    settings = get_settings()
+    found_errors: dict[str, DeclarationError] = {}
     files = 0
-    try:
-        from cdp.settings import get_settings
-
-        files = len(compile_all(get_settings()))
-    except DeclarationError as error:
-        errors = list(error.errors)
+    # everything that is written in YAML: sources, tags, scores, segments and what they become; suites; syncs
+    for part in (all_sources, compile_all, read_suites, resolve_all):
+        try:
+            made = part(settings)
+            files = len(made) if part is compile_all else files
+        except DeclarationError as error:
+            found_errors.update({e.render(): e for e in error.errors})
+    errors = list(found_errors.values())
     if as_json:
         found = [{"where": e.where, "what": e.what, "expected": e.expected, "fix": e.fix} for e in errors]
         typer.echo(json.dumps({"valid": not errors, "files": files, "errors": found}, ensure_ascii=False, indent=1))
@@ -82,14 +91,16 @@ def schema(
     out: Annotated[Path, typer.Option(help="Folder for the JSON Schemas.", file_okay=False)] = Path("docs/schemas"),
 ) -> None:
     """Write the JSON Schemas by which editors complete and check the YAML files."""
+    from importlib import import_module
+
     from cdp.settings import get_settings
-    from dbt_declarations.schemas import schemas
 
     folder = get_settings().absolute(out)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in schemas().items():
-        (folder / name).write_text(text, encoding="utf-8")
-        typer.echo(f"{out / name}")
+    for part in SCHEMA_MODULES:
+        for name, text in import_module(part).schemas().items():
+            (folder / name).write_text(text, encoding="utf-8")
+            typer.echo(f"{out / name}")
 
 
 def _rows(project: Project, root: Path) -> list[dict[str, Any]]:

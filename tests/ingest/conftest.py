@@ -77,7 +77,9 @@ def project(tmp_path: Path) -> Project:
     root = tmp_path / "project"
     (root / "ingest" / "sources").mkdir(parents=True)
     (tmp_path / "landing").mkdir()
-    settings = Settings(project_root=root, data_dir=tmp_path / "data", landing_dir=tmp_path / "landing", lock_timeout=10)
+    settings = Settings(
+        project_root=root, data_dir=tmp_path / "data", landing_dir=tmp_path / "landing", lock_timeout=10
+    )
     return Project(tmp_path, settings)
 
 

@@ -158,12 +158,12 @@ tables:
     loaded = project.load(source)
     assert loaded.rows == {"gz": 3000, "sheet": 120000, "big": 600000}
     assert project.open_rows() == []
-    assert project.query("select max(id), max(paid), any_value(tags), max(sheet.at)::varchar, max(_cdp_row), any_value(huge) from raw.mix__sheet as sheet") == [
-        (119999, 59999.5, '["a","b"]', "2026-01-02 09:19:59+00", 120000, "18446744073709551615")
-    ]
-    assert project.query("select count(*), sum(id), count(distinct _cdp_row), min(_cdp_row), max(_cdp_row), max(length(note)) from raw.mix__big") == [
-        (600000, sum(range(30000)) * 20, 600000, 2, 1200000, len('a "quoted" note, with\nlines 29999'))
-    ]
+    assert project.query(
+        "select max(id), max(paid), any_value(tags), max(sheet.at)::varchar, max(_cdp_row), any_value(huge) from raw.mix__sheet as sheet"
+    ) == [(119999, 59999.5, '["a","b"]', "2026-01-02 09:19:59+00", 120000, "18446744073709551615")]
+    assert project.query(
+        "select count(*), sum(id), count(distinct _cdp_row), min(_cdp_row), max(_cdp_row), max(length(note)) from raw.mix__big"
+    ) == [(600000, sum(range(30000)) * 20, 600000, 2, 1200000, len('a "quoted" note, with\nlines 29999'))]
     assert project.load(source).total == 0
 
 
