@@ -11,7 +11,7 @@ DEMO_SEED ?= 7
 run: install ## install, demo world, whole pipeline, summary
 	$(BIN)/cdp world generate --persons $(DEMO_PERSONS) --days $(DEMO_DAYS) --seed $(DEMO_SEED)
 	$(BIN)/cdp world up
-	$(BIN)/cdp run; code=$$?; $(BIN)/cdp world evaluate; $(BIN)/cdp world down; exit $$code
+	@trap '$(BIN)/cdp world down' EXIT; $(BIN)/cdp run; code=$$?; $(BIN)/cdp world evaluate; exit $$code
 
 test: install ## all tests
 	$(BIN)/python -m pytest
@@ -24,8 +24,8 @@ check: install ## what must hold before a commit
 	cd dbt_project && ../$(BIN)/dbt --quiet parse
 	cd dbt_project && ../$(BIN)/sqlfluff lint --disable-progress-bar --processes 2 models
 
-ui: install ## Dagster UI on the same state
-	$(BIN)/cdp ui
+ui: install ## Dagster UI on the same state (with the demo's systems, if there is a demo world)
+	@trap '$(BIN)/cdp world down' EXIT; $(BIN)/cdp world up || true; $(BIN)/cdp ui
 
 install: $(VENV)/.installed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,9 +103,25 @@ def writer_lock(settings: Settings | None = None, *, timeout: float | None = Non
             f"cannot be written: {error.strerror or error}", where=str(path.parent), fix="check rights and free space"
         ) from error
     try:
+        _wait_for_file(settings, settings.lock_timeout if timeout is None else timeout)
         yield
     finally:
         lock.release()
+
+
+def _wait_for_file(settings: Settings, timeout: float) -> None:
+    """Wait until nobody else has the warehouse open: a dbt whose run was killed goes on to its own end."""
+    if not settings.warehouse_path.exists():
+        return
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            open_database(settings.warehouse_path, read_only=False, settings=settings).close()
+            return
+        except BusyError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.5)
 
 
 def publish(settings: Settings | None = None) -> int:

@@ -126,10 +126,9 @@ def _observations(used: list[Provider], settings: Settings) -> str:
     types = identifier_types(settings)
     serving = [p for p in used if p.provides.identifiers]
     branches = []
-    for provider in serving:
-        for name in provider.provides.identifiers:
-            value = f"({provider.expression('identifiers', name)})::varchar"
-            normalised = f'{{{{ normalise_{types[name]["normaliser"]}("{_escaped(value)}") }}}}'
+    for number, provider in enumerate(serving):
+        for position, name in enumerate(provider.provides.identifiers):
+            normalised = f"{{{{ normalise_{types[name]['normaliser']}('value_{position}') }}}}"
             branches.append(
                 f"""select
         '{provider.source}' as source,
@@ -137,15 +136,16 @@ def _observations(used: list[Provider], settings: Settings) -> str:
         sequence,
         observed_at,
         '{name}' as identifier_type,
-        {value} as found_value,
+        value_{position} as found_value,
         {normalised} as normalised_value,
         coalesce(regexp_full_match(normalised_value, {_literal(types[name]["pattern"])}), false) as is_usable,
         '{provider.version}' as provider
-    from {{{{ ref('{provider.provides.model}') }}}}{where(provider, incremental=True, condition=f"nullif(trim({value}), '') is not null")}"""
+    from provider_{number}
+    where nullif(trim(value_{position}), '') is not null"""
             )
     return f"""-- Every identifier on every record. One row is one identifier type on one raw row.
 {incremental_config(serving)}
-with provided as (
+with {_provider_ctes(serving, "identifiers")}provided as (
     {_union(branches) or _NO_OBSERVATION}
 ),
 
@@ -167,6 +167,32 @@ select * from final
 """
 
 
+def _provider_ctes(serving: list[Provider], part: str) -> str:
+    """One CTE a provider with all its values side by side, so that the staging view is computed once and not per value."""
+    ctes = []
+    for number, provider in enumerate(serving):
+        declared = getattr(provider.provides, part)
+        values = [f"({provider.expression(part, name)})::varchar" for name in declared]
+        columns = ",\n        ".join(f"{value} as value_{position}" for position, value in enumerate(values))
+        any_value = f"coalesce({', '.join(f'value_{position}' for position in range(len(values)))}) is not null"
+        ctes.append(
+            f"""provider_{number} as materialized (
+    select * from (
+        select
+        record_id,
+        sequence,
+        observed_at,
+        {columns}
+    from {{{{ ref('{provider.provides.model}') }}}}{where(provider, incremental=True)}
+    ) as found
+    where {any_value}
+),
+
+"""
+        )
+    return "".join(ctes)
+
+
 _NO_OBSERVATION = (
     "select null::varchar as source, null::varchar as record_id, null::bigint as sequence, null::timestamp as observed_at,\n"
     "        null::varchar as identifier_type, null::varchar as found_value, null::varchar as normalised_value, false as is_usable, null::varchar as provider\n"
@@ -178,9 +204,8 @@ def _attributes(used: list[Provider], settings: Settings) -> str:
     types = identifier_types(settings)
     serving = [p for p in used if p.provides.attributes]
     branches = []
-    for provider in serving:
-        for name in provider.provides.attributes:
-            value = f"({provider.expression('attributes', name)})::varchar"
+    for number, provider in enumerate(serving):
+        for position, name in enumerate(provider.provides.attributes):
             normaliser = types[name]["normaliser"] if name in types else "exact"
             branches.append(
                 f"""select
@@ -189,17 +214,19 @@ def _attributes(used: list[Provider], settings: Settings) -> str:
         sequence,
         observed_at,
         '{name}' as attribute,
-        {{{{ normalise_{normaliser}("{_escaped(value)}") }}}} as attribute_value,
+        {{{{ normalise_{normaliser}('value_{position}') }}}} as attribute_value,
         '{provider.version}' as provider
-    from {{{{ ref('{provider.provides.model}') }}}}{where(provider, incremental=True, condition=f"nullif(trim({value}), '') is not null")}"""
+    from provider_{number}
+    where nullif(trim(value_{position}), '') is not null"""
             )
     empty = (
-        "select null::varchar as source, null::varchar as record_id, null::bigint as sequence, null::timestamp as observed_at,\n"
-        "        null::varchar as attribute, null::varchar as attribute_value, null::varchar as provider\n    where false"
+        "select null::varchar as source, null::varchar as record_id, null::bigint as sequence,\n"
+        "        null::timestamp as observed_at, null::varchar as attribute, null::varchar as attribute_value,\n"
+        "        null::varchar as provider\n    where false"
     )
     return f"""-- What sources say about contacts. One row is one attribute on one raw row.
 {incremental_config(serving)}
-with provided as (
+with {_provider_ctes(serving, "attributes")}provided as (
     {_union(branches) or empty}
 )
 

@@ -61,10 +61,12 @@ _COMMITTED = "select load_id from raw._dlt_loads where status = 0"
 
 @dataclass(frozen=True)
 class Landed:
-    """`columns`: DuckDB types of the columns of each raw table; `filled`: raw tables that have rows; `state_hash`:
-    dlt's hash of the state that was committed last; `highest`: the highest ingestion number anywhere in raw."""
+    """`columns`: DuckDB types of the columns of each raw table (a load that never ended may have added some); `recorded`:
+    (table, column) of what schema changes tell; `filled`: raw tables that have rows; `state_hash`: dlt's hash of the state
+    that was committed last; `highest`: the highest ingestion number anywhere in raw."""
 
     columns: dict[str, dict[str, str]] = field(default_factory=dict)
+    recorded: frozenset[tuple[str, str]] = frozenset()
     filled: frozenset[str] = frozenset()
     state_hash: str | None = None
     highest: int = 0
@@ -89,7 +91,11 @@ def read_landed(source: Source, settings: Settings) -> Landed:
         numbered = [n for n, found in columns.items() if "_cdp_sequence" in found]
         maxima = " union all ".join(f"select max(_cdp_sequence) as n from raw.{quoted(n)}" for n in numbered)
         highest = con.execute(f"select max(n) from ({maxima})").fetchall()[0][0]
-        return Landed({n: columns[n] for n in own}, filled, _state_hash(con, source.name, columns), int(highest or 0))
+        recorded = con.execute(
+            f"select table_name, column_name from raw.{SCHEMA_CHANGE} where source = ?", [source.name]
+        ).fetchall()
+        hash_ = _state_hash(con, source.name, columns)
+        return Landed({n: columns[n] for n in own}, frozenset(recorded), filled, hash_, int(highest or 0))
 
 
 def remove_unfinished(source: Source, settings: Settings) -> None:

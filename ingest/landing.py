@@ -48,6 +48,7 @@ class Lander:
             name: {c: t for c, t in landed.columns[raw_table(source.name, name)].items() if c not in INTERNAL}
             for name in source.tables
         }
+        self._recorded = set(landed.recorded)
         self._word = {n: NEW if raw_table(source.name, n) in landed.filled else UNDECLARED for n in source.tables}
         self._changes: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._superseded: dict[str, list[tuple[str, int]]] = {}
@@ -65,10 +66,12 @@ class Lander:
         table = self.source.tables[table_name]
         known = self._known[table_name]
         typed = type_rows(self.con, relation, table, known, self._sequence.take(relation.numbers))
-        for name, kind in typed.new_columns.items():
-            word = TOO_MANY if name == OVERFLOW else self._word[table_name]
-            self._changes[table_name, name, word] = {"found_type": kind, "known_type": None, "row_count": None}
-        known |= typed.new_columns
+        for name, kind in typed.undeclared.items():
+            if (table_name, name) not in self._recorded:
+                self._recorded.add((table_name, name))
+                word = TOO_MANY if name == OVERFLOW else self._word[table_name]
+                self._changes[table_name, name, word] = {"found_type": kind, "known_type": None, "row_count": None}
+        known |= typed.undeclared
         for name, count in typed.variants.items():
             type_ = DUCKDB_TYPES[table.columns[name].type] if name in table.columns else known[name]
             change = {"found_type": "VARCHAR", "known_type": type_, "row_count": 0}

@@ -68,11 +68,12 @@ class Rejected:
 
 @dataclass
 class Typed:
-    """The outcome of one batch. `variants`: values that did not fit, by column."""
+    """The outcome of one batch. `undeclared`: types of the undeclared columns it has; `variants`: values that did not fit,
+    by column."""
 
     rows: pa.Table
     rejected: list[Rejected]
-    new_columns: dict[str, str] = field(default_factory=dict)
+    undeclared: dict[str, str] = field(default_factory=dict)
     variants: dict[str, int] = field(default_factory=dict)
 
 
@@ -129,8 +130,7 @@ def type_rows(
     names = column_names(relation.fields, table)
     types = {name: DUCKDB_TYPES[column.type] for name, column in table.columns.items()}
     types |= {n: t for n, t in known.items() if n not in types and not n.endswith(VARIANT)}
-    new = {n: f.suggested or f.type for n, f in names.items() if n not in types}
-    types |= new
+    types |= {n: f.suggested or f.type for n, f in names.items() if n not in types}
     query = _query(relation, table, names, types, first)
     rows = con.sql(query).to_arrow_table()
     reasons = rows.column(_REASON)
@@ -149,7 +149,8 @@ def type_rows(
             variants[name] = len(values) - values.null_count
         elif column not in known:  # once landed it is always written, so that the shape of the files stays the same
             dropped.append(column)
-    return Typed(rows.drop_columns(dropped), rejected, new, variants)
+    undeclared = {name: types[name] for name in names if name not in table.columns}
+    return Typed(rows.drop_columns(dropped), rejected, undeclared, variants)
 
 
 def _query(relation: Relation, table: Table, names: dict[str, Field], types: dict[str, str], first: int) -> str:

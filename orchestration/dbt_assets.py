@@ -54,10 +54,21 @@ def _step(
         for key, check in stopped.items():
             context.log.warning(f"{key.to_user_string()} failed {check}: what depends on it is left as it was")
         invocation = dbt.cli(arguments, context=context, raise_on_error=False)
-        yield from _with_metadata(list(invocation.stream()), warehouse)
+        try:
+            events = list(invocation.stream())
+        finally:
+            _end(invocation)
+        yield from _with_metadata(events, warehouse)
         _raise_broken(invocation)
 
     return build
+
+
+def _end(invocation: Any) -> None:
+    """dbt does not outlive its step: it holds the warehouse."""
+    if invocation.process.poll() is None:
+        invocation.process.terminate()
+        invocation.process.wait()
 
 
 def _raise_broken(invocation: Any) -> None:

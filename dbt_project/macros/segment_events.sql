@@ -1,10 +1,44 @@
-{#- Staging of events in Segment's shape (https://segment.com/docs/connections/spec). One row is one raw row. -#}
+{#-
+Staging of events in Segment's shape (https://segment.com/docs/connections/spec). One row is one raw row.
+Each JSON document is parsed once a row, for a list of paths: one extraction a column costs a parse each.
+-#}
 {% macro segment_events(source_name, record_table, channel) %}
 with source as (
     select * from {{ source('raw', source_name ~ '__' ~ record_table) }}
 ),
 
-renamed as (
+parsed as (
+    select
+        _cdp_sequence,
+        message_id,
+        type,
+        event,
+        name,
+        user_id,
+        anonymous_id,
+        group_id,
+        "timestamp",
+        received_at,
+        properties,
+        case
+            when type <> 'identify' then json_extract_string(properties, [
+                '$.path', '$.url', '$.referrer', '$.product_id', '$.order_id', '$.revenue', '$.total', '$.price', '$.currency'
+            ])
+        end as property,
+        case
+            when event = 'Form Submitted' then json_extract_string(properties, ['$.email', '$.phone', '$.company'])
+        end as form,
+        json_extract_string(traits, [
+            '$.email', '$.phone', '$.firstName', '$.lastName', '$.name', '$.company', '$.title'
+        ]) as trait,
+        json_extract_string(context, [
+            '$.page.path', '$.page.url', '$.page.referrer', '$.campaign.source', '$.campaign.medium', '$.campaign.name',
+            '$.device.id', '$.locale', '$.userAgent'
+        ]) as context_value
+    from source
+),
+
+final as (
     select
         '{{ source_name }}.{{ record_table }}:' || message_id as record_id,
         _cdp_sequence as sequence,
@@ -24,35 +58,31 @@ renamed as (
         nullif(anonymous_id, '') as anonymous_id,
         nullif(group_id, '') as group_id,
         '{{ channel }}' as channel,
-        coalesce(traits ->> '$.email', case when event = 'Form Submitted' then properties ->> '$.email' end) as email,
-        coalesce(traits ->> '$.phone', case when event = 'Form Submitted' then properties ->> '$.phone' end) as phone,
-        traits ->> '$.firstName' as first_name,
-        traits ->> '$.lastName' as last_name,
-        traits ->> '$.name' as full_name,
-        coalesce(traits ->> '$.company', case when event = 'Form Submitted' then properties ->> '$.company' end) as company_name,
-        traits ->> '$.title' as job_title,
-        case when type = 'identify' then context ->> '$.locale' end as language,
-        context ->> '$.device.id' as device_id,
-        coalesce(properties ->> '$.path', context ->> '$.page.path', case when type = 'screen' then '/' || name end) as page_path,
-        coalesce(properties ->> '$.url', context ->> '$.page.url') as page_url,
-        nullif(coalesce(properties ->> '$.referrer', context ->> '$.page.referrer'), '') as referrer,
-        context ->> '$.campaign.source' as utm_source,
-        context ->> '$.campaign.medium' as utm_medium,
-        context ->> '$.campaign.name' as utm_campaign,
-        properties ->> '$.product_id' as product_id,
-        properties ->> '$.order_id' as order_id,
-        try_cast(coalesce(properties ->> '$.revenue', properties ->> '$.total', properties ->> '$.price') as decimal(18, 4)) as revenue,
-        properties ->> '$.currency' as currency,
-        regexp_matches(coalesce(context ->> '$.userAgent', ''), '(?i)(bot|crawl|spider|slurp|headless)') as is_bot,
-        properties
-    from source
-),
-
-final as (
-    select
-        *,
-        nullif(regexp_extract(page_url, '[?&](?:gclid|bd_vid|fbclid|ttclid|li_fat_id)=([^&#]+)', 1), '') as click_id
-    from renamed
+        coalesce(trait[1], form[1]) as email,
+        coalesce(trait[2], form[2]) as phone,
+        trait[3] as first_name,
+        trait[4] as last_name,
+        trait[5] as full_name,
+        coalesce(trait[6], form[3]) as company_name,
+        trait[7] as job_title,
+        case when type = 'identify' then context_value[8] end as language,
+        context_value[7] as device_id,
+        coalesce(property[1], context_value[1], case when type = 'screen' then '/' || name end) as page_path,
+        coalesce(property[2], context_value[2]) as page_url,
+        nullif(coalesce(property[3], context_value[3]), '') as referrer,
+        context_value[4] as utm_source,
+        context_value[5] as utm_medium,
+        context_value[6] as utm_campaign,
+        property[4] as product_id,
+        property[5] as order_id,
+        try_cast(coalesce(property[6], property[7], property[8]) as decimal(18, 4)) as revenue,
+        property[9] as currency,
+        regexp_matches(coalesce(context_value[9], ''), '(?i)(bot|crawl|spider|slurp|headless)') as is_bot,
+        properties,
+        nullif(
+            regexp_extract(coalesce(property[2], context_value[2]), '[?&](?:gclid|bd_vid|fbclid|ttclid|li_fat_id)=([^&#]+)', 1), ''
+        ) as click_id
+    from parsed
 )
 
 select * from final

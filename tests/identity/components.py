@@ -48,27 +48,43 @@ class _Adapter:
         return getattr(self.module, f"duckdb__{name}")  # type: ignore[no-any-return]
 
 
+def run_in(con: duckdb.DuckDBPyConnection, texts: list[str], **names: Any) -> str:
+    """Render texts of dbt, macros first, as dbt would with `run_query` on this connection; what they say.
+
+    Names of further functions (`ref`) come as arguments.
+    """
+    adapter = _Adapter()
+    known: dict[str, Any] = {
+        "execute": True,
+        "run_query": lambda sql: _Result(con.execute(sql).fetchall()),
+        "exceptions": _Exceptions(),
+        "adapter": adapter,
+        "return": str.strip,
+        "env_var": lambda name, default: default,
+        **names,
+    }
+    environment = jinja2.Environment(extensions=["jinja2.ext.do"], undefined=jinja2.StrictUndefined)
+    adapter.module = environment.from_string("".join(texts[:-1]), globals=known).module
+    return environment.from_string("".join(texts), globals=known).render().strip()
+
+
 def contracted(edges: Iterable[Edge], *, threads: int = 2, max_rounds: int = 40) -> tuple[dict[int, int], int]:
     """(node -> component, number of rounds) as the project's own macro computes it, run as dbt would run it."""
     rows = list(edges)
-    statements: list[str] = []
     with duckdb.connect(config={"threads": threads}) as con:
         con.execute("create table edge (left_key bigint, right_key bigint)")
         if rows:
             con.execute(
                 "insert into edge select unnest($l), unnest($r)", {"l": [u for u, _ in rows], "r": [v for _, v in rows]}
             )
+        rounds: list[str] = []
 
         def run_query(sql: str) -> _Result:
-            statements.append(sql)
+            rounds.extend([sql] if "create or replace temp table t_label_" in sql else [])
             return _Result(con.execute(sql).fetchall())
 
-        adapter = _Adapter()
-        names = {"execute": True, "run_query": run_query, "exceptions": _Exceptions(), "adapter": adapter, "return": str.strip}
-        environment = jinja2.Environment(extensions=["jinja2.ext.do"], undefined=jinja2.StrictUndefined)
-        text = "".join((MACROS / name).read_text(encoding="utf-8") for name in FILES)
-        adapter.module = environment.from_string(text, globals=names).module
-        adapter.module.connected_components("edge", "t", max_rounds=max_rounds)
+        macros = [(MACROS / name).read_text(encoding="utf-8") for name in FILES]
+        run_in(con, [*macros, f"{{% do connected_components('edge', 't', {max_rounds}) %}}"], run_query=run_query)
         labels = con.execute("select node_key, component_key from t_label").fetchall()
         left_over = con.execute(
             "select table_name from duckdb_tables() where table_name <> 'edge' and table_name <> 't_label'"
@@ -76,7 +92,7 @@ def contracted(edges: Iterable[Edge], *, threads: int = 2, max_rounds: int = 40)
     assert left_over == [], "the macro leaves tables behind"
     found = dict(labels)
     assert len(found) == len(labels), "a node has two components"
-    return found, sum("create or replace temp table t_label_" in s for s in statements)
+    return found, len(rounds)
 
 
 def united(edges: Iterable[Edge]) -> dict[int, int]:

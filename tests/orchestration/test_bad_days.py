@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import BuiltWorld
-from tests.orchestration.story import BLOCKED_SYNC, BLOCKED_TABLE, DOWN, Story, live, undisturbed
+from tests.orchestration.story import BLOCKED_SYNC, BLOCKED_TABLE, DOWN, SECRET, SECRETLESS, Story, live, undisturbed
 from tests.site import DERIVED, Site, differences
 
 
@@ -26,7 +26,8 @@ def straight(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Site:
 def test_a_source_that_is_down_does_not_hold_up_the_others(story: Story) -> None:
     assert story.bad["failed_steps"] == []
     red = [name for name in story.bad["failed_checks"] if name.endswith(": loaded")]
-    assert red == [f"raw/{DOWN}__tickets: loaded"]
+    assert red == [f"raw/{DOWN}__tickets: loaded", f"raw/{SECRETLESS}__followers: loaded"]
+    assert any(SECRET in error and "to do" in error for error in story.bad["errors"]), "a missing secret is named"
     assert any(f"ingest/sources/{DOWN}.yml" in error and "to do" in error for error in story.bad["errors"])
     before = dict(story.before.query("select table_name, estimated_size from duckdb_tables() where schema_name = 'raw'"))
     assert story.bad_raw[f"{DOWN}__tickets"] == before[f"{DOWN}__tickets"], "nothing of a failed attempt is kept"

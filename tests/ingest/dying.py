@@ -1,0 +1,71 @@
+"""Runs a source in a process of its own that ends itself with SIGKILL at a given moment, as `kill -9` would."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from cdp.settings import Settings
+from cdp.sources import one_source
+from cdp.warehouse import writer_lock
+from ingest.pipeline import import_dlt, run_source
+
+import_dlt()
+import dlt.destinations.impl.duckdb.duck  # noqa: E402, F401
+
+MOMENTS = {
+    # name -> (module, class, method, whether after the call, which call)
+    "while extracting": ("ingest.landing", "Lander", "land", False, 2),
+    "with rows numbered": ("ingest.landing", "Lander", "type", True, 2),
+    "before the package is whole": ("dlt.extract.extract", "Extract", "commit_packages", False, 1),
+    "before the state is kept": ("dlt.extract.extract", "Extract", "commit_packages", True, 1),
+    "before normalizing": ("dlt.pipeline.pipeline", "Pipeline", "normalize", False, 1),
+    "before the load": ("dlt.pipeline.pipeline", "Pipeline", "load", False, 1),
+    "before the first job": ("dlt.destinations.impl.duckdb.duck", "DuckDbCopyJob", "run", False, 1),
+    "after the first job": ("dlt.destinations.impl.duckdb.duck", "DuckDbCopyJob", "run", True, 1),
+    "after the third job": ("dlt.destinations.impl.duckdb.duck", "DuckDbCopyJob", "run", True, 3),
+    "before the load counts": ("dlt.destinations.job_client_impl", "SqlJobClientBase", "complete_load", False, 1),
+    "once the load counts": ("dlt.destinations.job_client_impl", "SqlJobClientBase", "complete_load", True, 1),
+    "before dlt is done": ("dlt.pipeline.pipeline", "Pipeline", "load", True, 1),
+}
+
+# A server that has imported everything once and forks a fresh process for each run.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["tests.ingest.dying"])
+
+
+def start(settings: Settings, name: str, moment: str | None = None) -> BaseProcess:
+    """Start a run of a source, which dies at the moment; without one it may be killed from outside."""
+    process = _CONTEXT.Process(target=_run, args=(settings, name, moment))
+    process.start()
+    return process
+
+
+def _run(settings: Settings, name: str, moment: str | None) -> None:
+    if moment:
+        _die_at(*MOMENTS[moment])
+    with writer_lock(settings):
+        run_source(one_source(name, settings).value, settings)
+
+
+def _die_at(module: str, owner: str, method: str, after: bool, call: int) -> None:
+    found = getattr(importlib.import_module(module), owner)
+    real: Callable[..., Any] = getattr(found, method)
+    calls = 0
+
+    def dying(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = real(*args, **kwargs)
+        if calls == call and after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(found, method, dying)
