@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dbt.flags import get_flags
 from dbt.plugins.manager import dbtPlugin
+from dbt_common.context import get_invocation_context
 
 from cdp.errors import CdpError, DeclarationError
 from cdp.settings import Settings, get_settings
@@ -29,9 +30,11 @@ class DeclarationsPlugin(dbtPlugin):
         if Path(project_dir).resolve() != settings.dbt_dir.resolve():
             return
         settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
+        # a plain `dbt build` knows what `cdp run` would have set; dbt took its copy of the environment before
+        known = get_invocation_context().env
         for name, value in settings.dbt_environment().items():
-            if name.startswith("CDP_"):
-                os.environ.setdefault(name, value)  # a plain `dbt build` knows what `cdp run` would have set
+            if name.startswith("CDP_") and name not in known:
+                known[name] = os.environ[name] = value
         try:
             refresh(settings, _compile)
         except DeclarationError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -64,29 +64,53 @@ def as_json(item: Any) -> str:
     return text
 
 
-def cursor_guard(cursor: str, initial: Any, *, may_be_missing: bool) -> Callable[[Any], Any]:
-    """A step before dlt's incremental: an object whose cursor is of another kind than the others' would end the run.
-
-    `initial` is a value of the right kind; None takes text and numbers alike. Such objects are quarantined, and do not
-    move the cursor.
+def cursor_guard(
+    cursor: str, is_right: Callable[[Any], bool], kind: str, *, may_be_missing: bool
+) -> Callable[[Any], Any]:
+    """A step before dlt's incremental: an object whose cursor is not `kind` would end the run, or move the cursor to where
+    nothing comes after it. Such objects are quarantined instead, and do not move the cursor.
     """
-    is_time = isinstance(initial, str) and _moment(initial) is not None
+    is_simple = "." not in cursor and "[" not in cursor
 
     def guard(item: Any) -> Any:
-        if not isinstance(item, dict) or "." in cursor or "[" in cursor:
+        if not isinstance(item, dict) or not is_simple:
             return item
         value = item.get(cursor)
         if value is None:
-            if may_be_missing:
-                return item
-            return _marked(item, f"{cursor}: is empty, so changes of the row cannot be followed")
-        if isinstance(initial, str) and (not isinstance(value, str) or (is_time and _moment(value) is None)):
-            return _marked(item, f"{cursor}: is not a {'time' if is_time else 'text'}")
-        if isinstance(initial, int | float) and (isinstance(value, bool) or not isinstance(value, int | float)):
-            return _marked(item, f"{cursor}: is not a number")
-        return item
+            return (
+                item
+                if may_be_missing
+                else _marked(item, f"{cursor}: is empty, so changes of the row cannot be followed")
+            )
+        return item if is_right(value) else _marked(item, f"{cursor}: is not {kind}")
 
     return guard
+
+
+def like(initial: Any) -> tuple[Callable[[Any], bool], str]:
+    """Whether a cursor is of the kind of an API's first one, and what that kind is called."""
+    if isinstance(initial, str) and _moment(initial) is not None:
+        return lambda value: isinstance(value, str) and _moment(value) is not None, "a time"
+    if isinstance(initial, int | float):
+        return lambda value: isinstance(value, int | float) and not isinstance(value, bool), "a number"
+    return (lambda value: isinstance(value, str)) if isinstance(initial, str) else (lambda _: True), "a text"
+
+
+def written_as(formats: list[str]) -> tuple[Callable[[Any], bool], str]:
+    """Whether a cursor is a text in one of these strptime formats (any value without formats), and what that is called."""
+
+    def is_right(value: Any) -> bool:
+        if not formats:
+            return True
+        for form in formats:
+            try:
+                datetime.strptime(str(value), form)  # noqa: DTZ007 - only whether it can be read
+                return True
+            except ValueError:
+                continue
+        return False
+
+    return is_right, "written as " + " or ".join(formats)
 
 
 def latest(values: tuple[Any, ...]) -> Any:
@@ -102,8 +126,6 @@ def _moment(text: str) -> datetime | None:
         found = datetime.fromisoformat(text)
     except ValueError:
         return None
-    from datetime import UTC
-
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

@@ -27,7 +27,8 @@ from ingest.manifest import folder_of, has_new_files
 from ingest.sequence import Sequence
 
 # dlt reads these before its first import: no telemetry, no logs and no trace (both would hold rows and addresses), our
-# own column names kept as they are, tables one after another, the warehouse written by one job at a time.
+# own column names kept as they are, tables one after another, the warehouse written by one job at a time, and no job
+# tried twice: one that failed may have committed.
 _DLT_ENVIRONMENT = {
     "RUNTIME__DLTHUB_TELEMETRY": "false",
     "RUNTIME__LOG_LEVEL": "CRITICAL",
@@ -36,6 +37,7 @@ _DLT_ENVIRONMENT = {
     "NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID": "true",
     "LOAD__DELETE_COMPLETED_JOBS": "true",
     "LOAD__WORKERS": "1",
+    "LOAD__RAISE_ON_MAX_RETRIES": "1",
     "DATA_WRITER__FILE_MAX_ITEMS": "5000000",
     "EXTRACT__NEXT_ITEM_MODE": "fifo",
 }

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cdp.errors import DeclarationError
+from cdp.errors import ConfigurationError, DeclarationError
 from cdp.settings import Settings
 
 _SKIPPED = {"target", "logs", "generated", "dbt_packages"}
@@ -37,6 +37,10 @@ def manifest_path(settings: Settings) -> Path:
         text=True,
         check=False,
     )
+    if run.returncode and "No space left on device" in run.stdout + run.stderr:
+        raise ConfigurationError(
+            "there is no room left to write", where=str(folder), fix="free space, or set CDP_DATA_DIR to another folder"
+        )
     if run.returncode:
         raise DeclarationError(_message(run.stdout or run.stderr), where="dbt parse")
     digest_file.write_text(digest, encoding="ascii")

@@ -12,7 +12,7 @@ from cdp.settings import Settings, connection
 from cdp.sources import Source, raw_table
 from ingest.kinds.http import retrying_session
 from ingest.landing import Lander
-from ingest.objects import cursor_guard, land_changed, land_objects, latest
+from ingest.objects import cursor_guard, land_changed, land_objects, latest, like
 
 
 def rest_resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> list[Any]:
@@ -43,8 +43,8 @@ def rest_resources(dlt: Any, source: Source, settings: Settings, lander: Lander)
     for name, endpoint in endpoints.items():
         reader = readers[f"read_{name}"]
         if incremental := endpoint.get("incremental"):
-            guard = cursor_guard(str(incremental["cursor_path"]), incremental.get("initial_value"), may_be_missing=True)
-            reader.add_map(guard)
+            is_right, kind = like(incremental.get("initial_value"))
+            reader.add_map(cursor_guard(str(incremental["cursor_path"]), is_right, kind, may_be_missing=True))
         landing = dlt.transformer(land, name=raw_table(source.name, name), write_disposition="append")
         found.append(reader | landing(name, str(endpoint.get("path", name))))
     return found

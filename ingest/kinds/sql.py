@@ -10,7 +10,7 @@ from cdp.errors import ConfigurationError
 from cdp.settings import Settings, required_connection
 from cdp.sources import Source, raw_table
 from ingest.landing import Lander
-from ingest.objects import cursor_guard, land_changed, land_objects
+from ingest.objects import cursor_guard, land_changed, land_objects, written_as
 
 ROWS_A_BATCH = 20_000
 
@@ -47,7 +47,9 @@ def sql_resources(dlt: Any, source: Source, settings: Settings, lander: Lander) 
             query_adapter_callback=order.sort,
         ).with_name(f"read_{name}")
         if table.cursor:
-            reader.add_map(cursor_guard(table.cursor, None, may_be_missing=False))
+            declared = table.columns.get(table.cursor)
+            is_right, kind = written_as(declared.formats if declared else [])
+            reader.add_map(cursor_guard(table.cursor, is_right, kind, may_be_missing=False))
         landing = dlt.transformer(land, name=raw_table(source.name, name), write_disposition="append")
         found.append(reader | landing(name))
     return found

@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import resource
 import signal
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from cdp.errors import CdpError
 from cdp.settings import Settings
 from cdp.sources import one_source
 from cdp.warehouse import writer_lock
@@ -44,6 +47,27 @@ def start(settings: Settings, name: str, moment: str | None = None) -> BaseProce
     process = _CONTEXT.Process(target=_run, args=(settings, name, moment))
     process.start()
     return process
+
+
+def run_with_little_room(settings: Settings, name: str, file_bytes: int) -> tuple[int, str]:
+    """Run a source in a process whose files may have so many bytes, which fails like a full disk; (exit code, message)."""
+    here, there = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=_run_with_little_room, args=(settings, name, file_bytes, there))
+    process.start()
+    there.close()
+    message = here.recv() if here.poll(120) else "no answer"
+    process.join(120)
+    return process.exitcode or 0, message
+
+
+def _run_with_little_room(settings: Settings, name: str, file_bytes: int, answer: Connection) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+    try:
+        answer.send(f"landed {run_source(one_source(name, settings).value, settings).total}")
+    except CdpError as error:
+        answer.send(error.render())
+        raise SystemExit(error.exit_code) from None
 
 
 def _run(settings: Settings, name: str, moment: str | None) -> None:
