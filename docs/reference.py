@@ -131,7 +131,14 @@ def _setting(name: str, field: FieldInfo) -> str:
 def _type(annotation: Any) -> str:
     if get_origin(annotation) in (Union, types.UnionType):
         return next(_type(a) for a in get_args(annotation) if a is not type(None))
-    words = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path", SecretStr: "secret"}
+    words = {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "true or false",
+        Path: "path",
+        SecretStr: "secret",
+    }
     return words[annotation]
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import duckdb
 
 from cdp.settings import Settings
-from cdp.sources import Source, raw_table
+from cdp.sources import Source, Table, raw_table
 from cdp.warehouse import writing
-from ingest.typing import quoted
-from ingest.values import DUCKDB_TYPES
+from ingest.typing import VARIANT, quoted
+from ingest.values import DUCKDB_TYPES, value_sql
 
 QUARANTINE = "raw_quarantine"
 QUARANTINE_REPLAY = "raw_quarantine_replay"
@@ -128,19 +128,45 @@ def keep_newest_state(con: duckdb.DuckDBPyConnection, source: str) -> None:
 
 
 def _ensure_tables(con: duckdb.DuckDBPyConnection, source: Source) -> None:
-    wanted = {
-        raw_table(source.name, name): {n: DUCKDB_TYPES[c.type] for n, c in table.columns.items()} | INTERNAL
-        for name, table in source.tables.items()
-    } | NOTES
     con.execute("create schema if not exists raw")
     present = _columns(con)
-    for name, columns in wanted.items():
-        if name not in present:
-            listed = ", ".join(f"{quoted(n)} {t}" for n, t in columns.items())
-            con.execute(f"create table raw.{quoted(name)} ({listed})")
-        for column, type_ in columns.items():
-            if name in present and column not in present[name]:
-                con.execute(f"alter table raw.{quoted(name)} add column {quoted(column)} {type_}")
+    for name, table in source.tables.items():
+        raw = raw_table(source.name, name)
+        _ensure_table(con, raw, {n: DUCKDB_TYPES[c.type] for n, c in table.columns.items()} | INTERNAL, present.get(raw))
+        for column, spec in table.columns.items():
+            found = present.get(raw, {}).get(column, DUCKDB_TYPES[spec.type])
+            if found != DUCKDB_TYPES[spec.type]:
+                _retype(con, raw, column, table, column + VARIANT in present[raw])
+    for name, columns in NOTES.items():
+        _ensure_table(con, name, columns, present.get(name))
+
+
+def _ensure_table(
+    con: duckdb.DuckDBPyConnection, name: str, wanted: dict[str, str], present: dict[str, str] | None
+) -> None:
+    if present is None:
+        listed = ", ".join(f"{quoted(column)} {type_}" for column, type_ in wanted.items())
+        con.execute(f"create table raw.{quoted(name)} ({listed})")
+        return
+    for column, type_ in wanted.items():
+        if column not in present:
+            con.execute(f"alter table raw.{quoted(name)} add column {quoted(column)} {type_}")
+
+
+def _retype(con: duckdb.DuckDBPyConnection, name: str, column: str, table: Table, has_variant: bool) -> None:
+    """Give a landed column the type that is declared now; what does not fit goes beside it, what fits now comes back."""
+    spec = table.columns[column]
+    type_ = DUCKDB_TYPES[spec.type]
+    target, old, new, beside = f"raw.{quoted(name)}", quoted(column), quoted(column + "__new"), quoted(column + VARIANT)
+    text = f"coalesce({beside}, {old}::varchar)" if has_variant else f"{old}::varchar"
+    value = value_sql(text, "VARCHAR", type_, spec, decimal_comma=False)
+    con.execute("begin")
+    con.execute(f"alter table {target} add column {new} {type_}")
+    con.execute(f"alter table {target} add column if not exists {beside} varchar")
+    con.execute(f"update {target} set {new} = {value}, {beside} = case when ({value}) is null then {text} end")
+    con.execute(f"alter table {target} drop column {old}")
+    con.execute(f"alter table {target} rename column {new} to {old}")
+    con.execute("commit")
 
 
 def _columns(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:

@@ -75,13 +75,15 @@ def cursor_guard(
     def guard(item: Any) -> Any:
         if not isinstance(item, dict) or not is_simple:
             return item
+        try:  # dlt would stop at it when it compares rows of one moment
+            json.dumps(item, ensure_ascii=False, default=_plain).encode()
+        except UnicodeEncodeError:
+            return _marked(item, "holds characters that cannot be written")
         value = item.get(cursor)
+        if value is None and may_be_missing:
+            return item
         if value is None:
-            return (
-                item
-                if may_be_missing
-                else _marked(item, f"{cursor}: is empty, so changes of the row cannot be followed")
-            )
+            return _marked(item, f"{cursor}: is empty, so changes of the row cannot be followed")
         return item if is_right(value) else _marked(item, f"{cursor}: is not {kind}")
 
     return guard

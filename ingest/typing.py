@@ -195,12 +195,12 @@ def _reason(table: Table, names: dict[str, Field], misfit: dict[str, str]) -> st
     cases = []
     for name in table.required:
         if name not in names:
-            return literal(f"{name}: the column is missing")
+            return literal(f"{name}: is required but missing")
         if name in misfit:
             cases.append(f"when {misfit[name]} then {literal(f'{name}: {table.columns[name].misfit()}')}")
         blank = f" or trim({quoted(name)}) = ''" if table.columns[name].type == "text" else ""
         empty = f"{quoted(name)} is null{blank}"
-        cases.append(f"when {empty} then {literal(f'{name}: is required but empty')}")
+        cases.append(f"when {empty} then {literal(f'{name}: is required but missing')}")
     return f"case {' '.join(cases)} end" if cases else "null::varchar"
 
 

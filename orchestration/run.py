@@ -59,6 +59,7 @@ def execute(settings: Settings, *, job: str, as_of: str, full_refresh: bool, pro
     dagster_home(settings)
     import dagster as dg
 
+    from cdp.warehouse import writer_lock
     from orchestration.definitions import defs
     from orchestration.resources import AS_OF_TAG, FULL_REFRESH_TAG
 
@@ -73,7 +74,9 @@ def execute(settings: Settings, *, job: str, as_of: str, full_refresh: bool, pro
         steps[step] = round(now - begun[step], 2)
         progress(step, state, steps[step])
 
-    with dg.DagsterInstance.get() as instance, _heard_by(hear), _output_in(settings.path("logs", "run.log")):
+    log = settings.path("logs", "run.log")
+    # the lock first: a run that waits must not touch the log of the one it waits for, and one that may not wait says so
+    with writer_lock(settings), dg.DagsterInstance.get() as instance, _heard_by(hear), _output_in(log):
         _clear_abandoned(instance)
         result = defs.resolve_job_def(job).execute_in_process(
             instance=instance, tags=tags, raise_on_error=False, run_config={"loggers": {"progress": {}}}
@@ -83,8 +86,9 @@ def execute(settings: Settings, *, job: str, as_of: str, full_refresh: bool, pro
             if event.is_step_failure and event.step_key:
                 summary.failed_steps.append(event.step_key)
                 summary.errors.append(f"{event.step_key}: {_reason(event)}")
-            elif event.event_type == dg.DagsterEventType.STEP_SKIPPED and event.step_key:
-                summary.held_back.append(event.step_key)
+            elif event.is_failure and not event.is_step_event and not summary.failed_steps:
+                # before any step: a resource that could not be set up
+                summary.errors.append(f"the run: {event.message}".splitlines()[0][:500])
         for check in result.get_asset_check_evaluations():
             name = f"{check.asset_key.to_user_string()}: {check.check_name}"
             if not check.passed:
@@ -93,24 +97,26 @@ def execute(settings: Settings, *, job: str, as_of: str, full_refresh: bool, pro
                 error = check.metadata.get("error")
                 if is_error and error and str(error.value) not in summary.errors:
                     summary.errors.append(str(error.value))
-    summary.ok = not (summary.failed_steps or summary.held_back or summary.failed_checks)
+        summary.held_back = [step for step in _planned(instance, result.run_id) if step not in steps]
+    summary.ok = result.success and not (summary.failed_steps or summary.held_back or summary.failed_checks)
     summary.seconds = round(time.monotonic() - started, 2)
     return summary
 
 
+def _planned(instance: Any, run_id: str) -> list[str]:
+    """Steps of a run in their order. One that never began was held back: Dagster only logs that, as no event."""
+    run = instance.get_run_by_id(run_id)
+    return list(instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute)
+
+
 def _clear_abandoned(instance: Any) -> None:
-    """Runs of this command that were killed: their process is gone (they held the writer lock), so say so in the UI."""
+    """Runs that were killed: their process held the writer lock, which we hold now, so it is gone. Say so in the UI."""
     import dagster as dg
 
-    from cdp.warehouse import writer_lock
-
-    unfinished = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
-    if unfinished:
-        with writer_lock():
-            for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-                instance.report_run_failed(
-                    run, message="The process of this run ended without a word; the next run goes on from where it was."
-                )
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        instance.report_run_failed(
+            run, message="The process of this run ended without a word; the next run goes on from where it was."
+        )
 
 
 @contextmanager

@@ -39,7 +39,9 @@ def built_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         site = Site(folder / "project", folder / "data")
     else:
         site = Site.make(folder)
-        site.ok("world", "generate", "--persons", str(PERSONS), "--days", str(DAYS), "--seed", str(SEED), "--horizon", "40")
+        site.ok(
+            "world", "generate", "--persons", str(PERSONS), "--days", str(DAYS), "--seed", str(SEED), "--horizon", "40"
+        )
         site.ok("world", "up")
         try:
             summary.write_text(json.dumps(site.run()))

@@ -73,17 +73,19 @@ class Site:
             env=self.env(**env), cwd=self.root, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
-    def cdp(self, *arguments: str, timeout: float = 900, **env: str) -> subprocess.CompletedProcess[str]:
+    def cdp(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run `cdp` to its end."""
         return subprocess.run(
             [str(BIN / "cdp"), *arguments],
-            env=self.env(**env), cwd=self.root, text=True, capture_output=True, timeout=timeout, check=False,
+            env=self.env(**env), cwd=self.root, text=True, capture_output=True, timeout=900, check=False,
         )  # fmt: skip
 
     def ok(self, *arguments: str, **env: str) -> str:
         """Run `cdp`, which must end with 0; its standard output."""
         done = self.cdp(*arguments, **env)
-        assert done.returncode == 0, f"cdp {' '.join(arguments)}: {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+        assert done.returncode == 0, (
+            f"cdp {' '.join(arguments)}: {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+        )
         return done.stdout
 
     def run(self, *arguments: str, expect: int = 0, **env: str) -> dict[str, Any]:
@@ -114,7 +116,9 @@ class Site:
         return value
 
 
-def differences(one: Site, other: Site, schemas: Iterable[str] = DERIVED, *, ignore: set[str] = UNCOMPARED) -> Mapping[str, str]:
+def differences(
+    one: Site, other: Site, schemas: Iterable[str] = DERIVED, *, ignore: set[str] = UNCOMPARED
+) -> Mapping[str, str]:
     """Tables that hold other rows in one warehouse than in the other, with the number of rows only in each. Values are not
     told; every column is compared to the last bit but those named in `ignore`."""
     found: dict[str, str] = {}

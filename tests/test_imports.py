@@ -39,7 +39,10 @@ def imports(path: Path) -> Iterator[tuple[str, int, bool]]:
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     late = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef) for n in ast.walk(f)}
     typing_only = {
-        id(n) for b in ast.walk(tree) if isinstance(b, ast.If) and "TYPE_CHECKING" in ast.unparse(b.test) for n in ast.walk(b)
+        id(n)
+        for b in ast.walk(tree)
+        if isinstance(b, ast.If) and "TYPE_CHECKING" in ast.unparse(b.test)
+        for n in ast.walk(b)
     }
     for node in ast.walk(tree):
         at_once = id(node) not in late | typing_only

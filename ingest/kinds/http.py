@@ -45,6 +45,7 @@ def retrying_session(source: Source) -> Any:
         status_forcelist=RETRIED,
         allowed_methods=None,
         respect_retry_after_header=True,
+        retry_after_max=10**9,
         raise_on_status=False,
     )
     pause = 1 / source.requests_per_second if source.requests_per_second else 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from cdp.declarations import suggest
 from cdp.errors import DeclarationError, RunError
@@ -85,11 +86,19 @@ def _has(source: Source, selector: str) -> Callable[..., Any]:
 
     def check(response: Any, *_: Any, **__: Any) -> Any:
         response.raise_for_status()
-        found = response.json()
+        path = urlsplit(response.url).path
+        try:
+            found = response.json()
+        except ValueError:
+            raise RunError(
+                f"the answer of {path} is no JSON",
+                where=f"ingest/sources/{source.name}.yml",
+                fix="check base_url and path: a web page or a proxy may have answered",
+            ) from None
         for part in selector.split("."):
             if not isinstance(found, dict) or part not in found:
                 raise RunError(
-                    f'the answer has no "{selector}"',
+                    f'the answer of {path} has no "{selector}"',
                     where=f"ingest/sources/{source.name}.yml",
                     expected="the rows there, be it an empty list",
                     fix="correct data_selector, or look what the API answers now",

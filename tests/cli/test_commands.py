@@ -17,7 +17,19 @@ from cdp.cli import app
 from tests.conftest import BuiltWorld
 from tests.site import Site
 
-HEAVY = ("dagster", "dbt", "dlt", "duckdb", "pandas", "pyarrow", "great_expectations", "sqlalchemy", "splink", "requests", "rich")
+HEAVY = (
+    "dagster",
+    "dbt",
+    "dlt",
+    "duckdb",
+    "pandas",
+    "pyarrow",
+    "great_expectations",
+    "sqlalchemy",
+    "splink",
+    "requests",
+    "rich",
+)
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -39,7 +51,9 @@ def modules_after(*arguments: str) -> set[str]:
         "atexit.register(lambda: print('\\n@' + json.dumps(sorted({m.split('.')[0] for m in sys.modules}))))\n"
         "from cdp.cli import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.rsplit("\n@", 1)[1]))
 

@@ -29,6 +29,14 @@ class Recipe:
             assert found.count("\nrules:\n") == 1, path
             (root / path).write_text(found.replace("\nrules:\n", "\nrules:\n" + text), encoding="utf-8")
 
+    def undo(self, root: Path) -> None:
+        """Take it back, in case somebody followed the recipe in the project itself."""
+        for path in self.files:
+            (root / path).unlink(missing_ok=True)
+        for path, text in self.rules.items():
+            found = (root / path).read_text(encoding="utf-8")
+            (root / path).write_text(found.replace(text, ""), encoding="utf-8")
+
 
 def recipes(readme: str) -> list[Recipe]:
     """The recipes in the order of the README. A code block belongs to the path named in the paragraph before it."""

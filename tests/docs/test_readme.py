@@ -28,18 +28,20 @@ COPIED = ("ingest/sources", "dbt_project", "expectations", "reverse_etl/syncs")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Settings:
-    """A copy of the declarations and models of this project."""
+    """A copy of the declarations and models of this project, as it was before anybody followed the README."""
     ignored = shutil.ignore_patterns("target", "logs", "generated", "__pycache__")
     for folder in COPIED:
         shutil.copytree(PROJECT_ROOT / folder, tmp_path / folder, ignore=ignored)
+    for recipe in RECIPES.values():
+        recipe.undo(tmp_path)
     return Settings(project_root=tmp_path, data_dir=tmp_path / ".cdp", sources="")
 
 
-def test_there_are_five_recipes_and_each_runs_what_it_wrote() -> None:
+def test_there_are_five_recipes_and_each_says_what_to_write_and_to_run() -> None:
     assert list(RECIPES) == ["Add a source", "Add a tag", "Add a segment", "Add a score rule", "Add a sync"]
     for recipe in RECIPES.values():
-        assert recipe.shell, recipe.title
-        assert not set(recipe.files) & {str(p.relative_to(PROJECT_ROOT)) for p in PROJECT_ROOT.glob("*/*/*.yml")}
+        assert recipe.shell and (recipe.files or recipe.rules), recipe.title
+        assert any(line.startswith("cdp ") for line in recipe.shell), recipe.title
 
 
 def generated(project: Settings) -> str:
@@ -82,7 +84,7 @@ def test_the_sync_recipe_resolves_and_writes_a_file_of_its_own(project: Settings
     assert resolve("newsletter_file", project).sync.consent_purpose == "marketing_email"
     options = [d.value.options for d in load_folder(project.project_root / "reverse_etl/syncs", Sync)]
     files = [(o["folder"], o["file"]) for o in options if "file" in o]
-    assert len(files) == len(set(files)) == 2
+    assert len(files) == len(set(files)) >= 2
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -45,7 +45,7 @@ class _Adapter:
     module: Any = None
 
     def dispatch(self, name: str) -> Callable[..., str]:
-        return getattr(self.module, f"duckdb__{name}")  # type: ignore[no-any-return]
+        return getattr(self.module, f"duckdb__{name}")
 
 
 def run_in(con: duckdb.DuckDBPyConnection, texts: list[str], **names: Any) -> str:
@@ -63,7 +63,7 @@ def run_in(con: duckdb.DuckDBPyConnection, texts: list[str], **names: Any) -> st
         "env_var": lambda name, default: default,
         **names,
     }
-    environment = jinja2.Environment(extensions=["jinja2.ext.do"], undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(extensions=["jinja2.ext.do"], undefined=jinja2.StrictUndefined)  # noqa: S701 - SQL
     adapter.module = environment.from_string("".join(texts[:-1]), globals=known).module
     return environment.from_string("".join(texts), globals=known).render().strip()
 

@@ -28,7 +28,9 @@ def resolved(records: Records) -> duckdb.DuckDBPyConnection:
     con.execute(
         f"create table identifier_types as from read_csv('{DBT / 'seeds/identity/identifier_types.csv'}', header = true)"
     )
-    macros = [(DBT / "macros" / name).read_text(encoding="utf-8") for name in ("engine/hash.sql", "engine/normalise.sql")]
+    macros = [
+        (DBT / "macros" / name).read_text(encoding="utf-8") for name in ("engine/hash.sql", "engine/normalise.sql")
+    ]
     macros.append((DBT / "macros" / "identity" / "connected_components.sql").read_text(encoding="utf-8"))
     macros.append(_patterns())
     _observe(con, records, types, macros)
@@ -71,4 +73,3 @@ def _observe(con: duckdb.DuckDBPyConnection, records: Records, types: dict[str, 
         from usable
         """
     )
-

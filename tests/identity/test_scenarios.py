@@ -24,12 +24,16 @@ def test_scenario(scenario: Path) -> None:
     records, expected = read(scenario / "input.yml"), read(scenario / "expect.yml")
     assert expected.keys() <= KNOWN_KEYS
     nobody = expected.get("nobody", [])
-    assert sorted(records) == sorted([r for person in expected["persons"] for r in person] + nobody), "every record is expected"
+    assert sorted(records) == sorted([r for person in expected["persons"] for r in person] + nobody), (
+        "every record is expected"
+    )
     with resolved(records) as con:
         persons: dict[str, set[str]] = {}
         for record, person in con.execute("select record_id, person_id from record_person").fetchall():
             persons.setdefault(person, set()).add(record)
-        shared = con.execute("select identifier_type || ':' || identifier_value from identifier where is_shared").fetchall()
+        shared = con.execute(
+            "select identifier_type || ':' || identifier_value from identifier where is_shared"
+        ).fetchall()
         for record, founder in expected.get("founders", {}).items():
             found = con.execute(
                 "select identifier_type || ':' || identifier_value from record_person inner join person_identifier using (person_id)"

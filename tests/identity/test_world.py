@@ -16,7 +16,15 @@ from tests.site import Site
 # a regression. Recall cannot reach 1: a cookie deleted before its owner told who they are is tied to nothing.
 LEAST_PRECISION, LEAST_RECALL = 0.99, 0.68
 # Mess that only writes identifiers in another way must not cost precision at all.
-ONLY_SPELLING = ("email_case", "email_gmail_dots", "email_plus_tag", "email_spaces", "phone_dashes", "phone_full_width", "phone_spaces")
+ONLY_SPELLING = (
+    "email_case",
+    "email_gmail_dots",
+    "email_plus_tag",
+    "email_spaces",
+    "phone_dashes",
+    "phone_full_width",
+    "phone_spaces",
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,33 +60,46 @@ def test_persons_are_the_components_and_named_by_their_founders(site: Site) -> N
     for key, kind, value, sequence, priority, _ in rows:
         label = component.get(key, key)
         founders[label] = min(founders.get(label, (2**63, 0, 0, "")), (sequence, int(priority), key, f"{kind}:{value}"))
-    names = {label: "p_" + hashlib.md5(found[3].encode(), usedforsecurity=False).hexdigest() for label, found in founders.items()}
+    names = {
+        label: "p_" + hashlib.md5(found[3].encode(), usedforsecurity=False).hexdigest()
+        for label, found in founders.items()
+    }
     wrong = [kind for key, kind, _, _, _, person in rows if names[component.get(key, key)] != person]
     assert not wrong, f"{len(wrong)} of {len(rows)} identifiers are on another person"
     assert len(names) == site.one("select count(*) from profiles.person")
 
 
 def test_every_record_has_at_most_one_person_and_every_person_a_record(site: Site) -> None:
-    assert site.query("select record_id from identity.record_person group by 1 having count(distinct person_id) > 1") == []
+    assert (
+        site.query("select record_id from identity.record_person group by 1 having count(distinct person_id) > 1") == []
+    )
     assert site.query("select person_id from profiles.person anti join identity.record_person using (person_id)") == []
     assert site.query("select person_id from identity.record_person anti join profiles.person using (person_id)") == []
 
 
 def test_what_belongs_to_nobody_ties_nobody(site: Site) -> None:
     """What is blocked is on no person; what is shared carries no edge. Examples of both: tests/scenarios."""
-    assert site.query(
-        "select 1 from identity.person_identifier inner join identity.identifier as i using (identifier_key)"
-        " where i.blocked_reason is not null"
-    ) == []
-    assert site.query(
-        "select 1 from identity.identity_edge as e inner join identity.identifier as i"
-        " on i.identifier_key in (e.left_key, e.right_key) where not i.is_stitching"
-    ) == []
+    assert (
+        site.query(
+            "select 1 from identity.person_identifier inner join identity.identifier as i using (identifier_key)"
+            " where i.blocked_reason is not null"
+        )
+        == []
+    )
+    assert (
+        site.query(
+            "select 1 from identity.identity_edge as e inner join identity.identifier as i"
+            " on i.identifier_key in (e.left_key, e.right_key) where not i.is_stitching"
+        )
+        == []
+    )
 
 
 def test_persons_against_the_truth(measured: Evaluation) -> None:
     score = measured.overall
-    print(f"precision {score.precision:.4f} recall {score.recall:.4f} records {score.records} missing {measured.missing}")
+    print(
+        f"precision {score.precision:.4f} recall {score.recall:.4f} records {score.records} missing {measured.missing}"
+    )
     for kind, each in measured.per_mess.items():
         print(f"{kind}: precision {each.precision or 0:.4f} recall {each.recall or 0:.4f}")
     assert score.precision is not None and score.precision >= LEAST_PRECISION

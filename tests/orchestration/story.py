@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import httpx
 
 from tests.site import Site
@@ -40,6 +41,7 @@ class Story:
     killed_after: str
     bad: dict[str, Any]
     bad_raw: dict[str, int]
+    deliveries_before: dict[str, str]
     bad_deliveries: dict[str, str]
     good: dict[str, Any]
     runs: list[dict[str, Any]]
@@ -91,6 +93,12 @@ def break_down(site: Site, plan: dict[str, Any]) -> None:
     httpx.post(f"{root}/{DOWN}/_control", json=plan, trust_env=False).raise_for_status()
 
 
+def last_deliveries(site: Site) -> dict[str, str]:
+    """The last run of each sync."""
+    told = json.loads(site.cdp("sync", "status", "--json").stdout)
+    return {sync["sync"]: sync["runs"][0]["run_id"] for sync in told}
+
+
 def live(before: Site, folder: Path) -> Story:
     """The whole story, from a copy of a site after a good run."""
     site = before.twin(folder)
@@ -98,6 +106,7 @@ def live(before: Site, folder: Path) -> Story:
     site.ok("world", "up")
     suite = site.root / "expectations" / "activation" / f"{BLOCKED_TABLE}.yml"
     as_it_was = suite.read_text()
+    deliveries_before = last_deliveries(site)
     try:
         lines = kill_when(site, in_the_middle_of_ingest)
         suite.write_text(as_it_was.rstrip("\n") + BLOCKING)
@@ -108,7 +117,7 @@ def live(before: Site, folder: Path) -> Story:
         bad = site.run(expect=1)
         secrets.write_text(all_secrets)
         bad_raw = dict(site.query("select table_name, estimated_size from duckdb_tables() where schema_name = 'raw'"))
-        bad_deliveries = {s["sync"]: s["runs"][0]["run_id"] for s in json.loads(site.cdp("sync", "status", "--json").stdout)}
+        bad_deliveries = last_deliveries(site)
         suite.write_text(as_it_was)
         break_down(site, {})
         kill_when(site, in_the_middle_of_dbt(site))
@@ -116,7 +125,7 @@ def live(before: Site, folder: Path) -> Story:
         runs = json.loads(site.cdp("status", "--json").stdout)["runs"]
     finally:
         site.cdp("world", "down")
-    return Story(site, before, lines[-1], bad, bad_raw, bad_deliveries, good, runs)
+    return Story(site, before, lines[-1], bad, bad_raw, deliveries_before, bad_deliveries, good, runs)
 
 
 LAND = """
@@ -132,29 +141,31 @@ with writer_lock(settings):
 """
 
 
-def undisturbed(story: Story, folder: Path) -> Site:
-    """The same day landed in one go, then all built from raw alone, from nothing, with one thread.
-
-    The sources that could not be read land last, as in the story: the order in which rows arrive decides who founds a person.
-    """
-    site = story.before.twin(folder, CDP_THREADS="1")
+def landed_in_one_go(story: Story, folder: Path) -> Site:
+    """The same day landed without any mishap, and nothing built. Sources that could not be read land last, as in the story."""
+    site = story.before.twin(folder)
     site.ok("world", "advance", "--days", "1")
     site.ok("world", "up")
     try:
-        subprocess.run(
-            [sys.executable, "-c", LAND.format(last=(DOWN, SECRETLESS))], env=site.env(), cwd=site.root, check=True, timeout=PATIENCE
-        )
+        code = LAND.format(last=(DOWN, SECRETLESS))
+        subprocess.run([sys.executable, "-c", code], env=site.env(), cwd=site.root, check=True, timeout=PATIENCE)
     finally:
         site.cdp("world", "down")
-    import duckdb
+    return site
 
+
+def rebuilt(story: Story, folder: Path) -> Site:
+    """The story's raw, and all else built from it from nothing, with one thread. The history of segments is made run by run
+    and cannot come from raw: it stays."""
+    site = story.site.twin(folder, CDP_THREADS="1")
     with duckdb.connect(str(site.settings.warehouse_path)) as con:
-        # the history of segments is made run by run and cannot come from raw: it stays
-        for (schema,) in con.execute(
+        schemas = con.execute(
             "select distinct schema_name from duckdb_schemas() where database_name = current_database() "
-            "and schema_name not in ('raw', 'main', 'segments', 'information_schema', 'pg_catalog')"
-        ).fetchall():
+            "and schema_name not in ('raw', 'main', 'segments', 'information_schema', 'pg_catalog') order by 1"
+        ).fetchall()
+        assert ("identity",) in schemas
+        for (schema,) in schemas:
             con.execute(f'drop schema "{schema}" cascade')
     site.dbt("seed")
-    site.dbt("run", "--full-refresh", "--exclude", "tributary.delivery tributary.staging.reverse_etl")
+    site.dbt("run", "--full-refresh")
     return site

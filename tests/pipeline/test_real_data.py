@@ -37,7 +37,9 @@ def test_the_run_goes_through_and_names_what_is_odd_in_the_data(real: tuple[Site
     site, summary = real
     assert summary["failed_steps"] == summary["held_back"] == []
     assert summary["failed_checks"] == ["profiles/person_order: gross_value_values_to_be_between"]
-    assert site.query("select status, count(*) from profiles.person_order where gross_value < 0 group by 1 order by 1") == [
+    assert site.query(
+        "select status, count(*) from profiles.person_order where gross_value < 0 group by 1 order by 1"
+    ) == [
         ("cancelled", 3_836),
         ("paid", 2),
     ]
