@@ -1,7 +1,7 @@
 """Runs the benchmarks and writes their figures into docs/benchmarks.md, between its markers.
 
-    python -m benchmarks            all of them
-    python -m benchmarks ingest     one of them
+python -m benchmarks            all of them
+python -m benchmarks ingest     one of them
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def main() -> None:
             [sys.executable, "-m", f"benchmarks.{name}"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
         )
         figures = json.loads(done.stdout[done.stdout.index("{") :])
-        machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+        machine = (
+            f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+        )
         page = _put(page, name, f"Measured on {machine}:\n\n```json\n{json.dumps(figures, indent=2)}\n```")
         PAGE.write_text(page, encoding="utf-8")
         print(f"{name}: written to {PAGE.relative_to(ROOT)}")

@@ -33,7 +33,9 @@ def measure(persons: int, days: int, seed: int, folder: Path) -> dict[str, Any]:
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         done = subprocess.run([CDP, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise SystemExit(f"cdp {' '.join(arguments)} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+            raise SystemExit(
+                f"cdp {' '.join(arguments)} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+            )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         return done.stdout, time.monotonic() - started, processor
@@ -45,12 +47,10 @@ def measure(persons: int, days: int, seed: int, folder: Path) -> dict[str, Any]:
             "seconds": round(wall, 1),
             "processor_seconds": round(processor, 1),
             "pipeline_seconds": summary["seconds"],
-            "steps": {k: v for k, v in sorted(summary["steps"].items(), key=lambda kv: -kv[1])[:8]},
+            "steps": dict(sorted(summary["steps"].items(), key=lambda kv: -kv[1])[:8]),
         }
 
-    _, generated, _ = call(
-        "world", "generate", "--persons", str(persons), "--days", str(days), "--seed", str(seed)
-    )
+    _, generated, _ = call("world", "generate", "--persons", str(persons), "--days", str(days), "--seed", str(seed))
     call("world", "up")
     try:
         full = run()
@@ -89,7 +89,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.keep:
         arguments.keep.mkdir(parents=True, exist_ok=True)
-        print(json.dumps(measure(arguments.persons, arguments.days, arguments.seed, arguments.keep.resolve()), indent=2))
+        print(
+            json.dumps(measure(arguments.persons, arguments.days, arguments.seed, arguments.keep.resolve()), indent=2)
+        )
         return
     with tempfile.TemporaryDirectory() as folder:
         print(json.dumps(measure(arguments.persons, arguments.days, arguments.seed, Path(folder)), indent=2))

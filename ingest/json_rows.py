@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from cdp.sources import Table
@@ -28,12 +29,13 @@ class Lines:
     texts: pa.Array
 
 
-def cut_lines(origin: str, data: bytes, first: int) -> Lines:
+def cut_lines(origin: str, data: bytes, first: int, ends: npt.NDArray[np.int64] | None = None) -> Lines:
     """The lines of `data`, which ends with a line's end or is its last line, without copying it.
 
-    Raises pyarrow.ArrowInvalid where it is not UTF-8.
+    `ends`: where they end, if that is known. Raises pyarrow.ArrowInvalid where it is not UTF-8.
     """
-    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10) + 1
+    if ends is None:
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10) + 1
     if not len(ends) or ends[-1] != len(data):
         ends = np.append(ends, len(data))
     offsets = np.zeros(len(ends) + 1, np.int64)

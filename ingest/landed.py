@@ -132,7 +132,9 @@ def _ensure_tables(con: duckdb.DuckDBPyConnection, source: Source) -> None:
     present = _columns(con)
     for name, table in source.tables.items():
         raw = raw_table(source.name, name)
-        _ensure_table(con, raw, {n: DUCKDB_TYPES[c.type] for n, c in table.columns.items()} | INTERNAL, present.get(raw))
+        _ensure_table(
+            con, raw, {n: DUCKDB_TYPES[c.type] for n, c in table.columns.items()} | INTERNAL, present.get(raw)
+        )
         for column, spec in table.columns.items():
             found = present.get(raw, {}).get(column, DUCKDB_TYPES[spec.type])
             if found != DUCKDB_TYPES[spec.type]:
@@ -163,7 +165,8 @@ def _retype(con: duckdb.DuckDBPyConnection, name: str, column: str, table: Table
     con.execute("begin")
     con.execute(f"alter table {target} add column {new} {type_}")
     con.execute(f"alter table {target} add column if not exists {beside} varchar")
-    con.execute(f"update {target} set {new} = {value}, {beside} = case when ({value}) is null then {text} end")
+    misfit = f"case when ({value}) is null then nullif({text}, '') end"
+    con.execute(f"update {target} set {new} = {value}, {beside} = {misfit}")
     con.execute(f"alter table {target} drop column {old}")
     con.execute(f"alter table {target} rename column {new} to {old}")
     con.execute("commit")

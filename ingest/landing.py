@@ -128,7 +128,7 @@ class Lander:
 
     def _quarantine(self, dlt: Any, table_name: str, rejected: list[Rejected]) -> Iterator[Any]:
         """The same row in the same place is quarantined once, however often it is read."""
-        by_key = {self.key(table_name, row): row for row in rejected}
+        by_key = {self.key(table_name, row): row for row in sorted(rejected, key=lambda r: (r.origin, r.position))}
         fresh = [key for key in by_key if key not in self._keys]
         self._keys.update(fresh)
         if fresh:

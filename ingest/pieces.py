@@ -7,9 +7,11 @@ import gzip
 import shutil
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from cdp.sources import Table
@@ -31,13 +33,15 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Piece:
-    """Whole lines; `line` is the number of the first. `is_last`: up to the end, where the last line may have no end.
+    """Whole lines; `line` is the number of the first, `ends` where each line ends. `is_last`: up to the end, where the
+    last line may have no end.
 
     `too_long`: the beginning of one line that is left out because of its length.
     """
 
     data: bytes
     line: int
+    ends: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     is_last: bool = False
     too_long: bool = False
 
@@ -93,19 +97,19 @@ def pieces(path: Path, start: int, line: int, end: int | None) -> Iterator[Piece
             if not chunk:
                 break
             data = carry + chunk
-            cut = data.rfind(b"\n") + 1
-            if not cut and len(data) > MAX_LINE_BYTES:
+            ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10) + 1
+            if not len(ends) and len(data) > MAX_LINE_BYTES:
                 yield Piece(data[:SHOWN_OF_LONG_LINE], line, too_long=True)
                 carry, line = _after_line(file, end), line + 1
                 continue
-            first = data.find(b"\n") + 1
-            if first > MAX_LINE_BYTES:
+            if len(ends) and ends[0] > MAX_LINE_BYTES:
                 yield Piece(data[:SHOWN_OF_LONG_LINE], line, too_long=True)
-                data, cut, line = data[first:], cut - first, line + 1
+                data, ends, line = data[ends[0] :], ends[1:] - ends[0], line + 1
+            cut = int(ends[-1]) if len(ends) else 0
             carry = data[cut:]
             if cut:
-                yield Piece(data[:cut], line)
-                line += data.count(b"\n", 0, cut)
+                yield Piece(data[:cut], line, ends)
+                line += len(ends)
     yield Piece(carry, line, is_last=True)
 
 
@@ -114,8 +118,9 @@ def decoded(piece: Piece, origin: str, encoding: str) -> tuple[Lines | None, lis
     if not piece.data:
         return None, []
     try:
-        data = piece.data if encoding == "utf-8" else piece.data.decode(encoding).encode()
-        return cut_lines(origin, data, piece.line), []
+        if encoding == "utf-8":
+            return cut_lines(origin, piece.data, piece.line, piece.ends), []
+        return cut_lines(origin, piece.data.decode(encoding).encode(), piece.line), []
     except (UnicodeDecodeError, pa.ArrowInvalid):
         return _line_by_line(piece, origin, encoding)
 

@@ -80,7 +80,11 @@ def _raise_broken(invocation: Any) -> None:
         results = invocation.get_artifact("run_results.json")["results"]
     except (OSError, ValueError):
         raise dg.Failure("dbt ended before it built anything: " + _last_words(invocation)) from None
-    broken = [r for r in results if r["status"] == "error" or (r["status"] == "fail" and r["unique_id"].startswith("unit_test."))]
+    broken = [
+        r
+        for r in results
+        if r["status"] == "error" or (r["status"] == "fail" and r["unique_id"].startswith("unit_test."))
+    ]
     if broken:
         lines = [f"{r['unique_id']}: {' '.join(str(r['message'] or '').split())[:400]}" for r in broken]
         raise dg.Failure("dbt could not build " + "; ".join(lines))

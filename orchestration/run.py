@@ -55,11 +55,21 @@ def dagster_home(settings: Settings) -> Path:
 
 
 def execute(settings: Settings, *, job: str, as_of: str, full_refresh: bool, progress: Progress) -> RunSummary:
-    """Run a job to its end; a failing step leaves the others running. Raises CdpError for what is wrong beforehand."""
+    """Run a job to its end; a failing step leaves the others running. Raises CdpError for what is wrong beforehand.
+
+    The writer lock comes first of all: a run that waits must not touch dbt's files and the log of the one it waits for, and
+    one that may not wait says so at once.
+    """
+    from cdp.warehouse import writer_lock
+
     dagster_home(settings)
+    with writer_lock(settings):
+        return _execute(settings, job, as_of, full_refresh, progress)
+
+
+def _execute(settings: Settings, job: str, as_of: str, full_refresh: bool, progress: Progress) -> RunSummary:
     import dagster as dg
 
-    from cdp.warehouse import writer_lock
     from orchestration.definitions import defs
     from orchestration.resources import AS_OF_TAG, FULL_REFRESH_TAG
 
@@ -74,9 +84,7 @@ def execute(settings: Settings, *, job: str, as_of: str, full_refresh: bool, pro
         steps[step] = round(now - begun[step], 2)
         progress(step, state, steps[step])
 
-    log = settings.path("logs", "run.log")
-    # the lock first: a run that waits must not touch the log of the one it waits for, and one that may not wait says so
-    with writer_lock(settings), dg.DagsterInstance.get() as instance, _heard_by(hear), _output_in(log):
+    with dg.DagsterInstance.get() as instance, _heard_by(hear), _output_in(settings.path("logs", "run.log")):
         _clear_abandoned(instance)
         result = defs.resolve_job_def(job).execute_in_process(
             instance=instance, tags=tags, raise_on_error=False, run_config={"loggers": {"progress": {}}}

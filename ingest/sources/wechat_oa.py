@@ -15,7 +15,11 @@ DETAILS_A_CALL = 100
 
 
 def resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> list[Any]:
-    """The resource for followers; only followers whose details changed are landed."""
+    """The resource for followers; only followers whose details changed are landed.
+
+    One who left is not in the list any more: whoever was there last time and is not now is asked for once more, and
+    lands with `subscribe` 0.
+    """
     keys = required_connection(source.name, source.connection, settings)
     api = WeChatApi(
         source,
@@ -24,17 +28,25 @@ def resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> l
         {"grant_type": "client_credential", "appid": keys["appid"], "secret": keys["secret"]},
     )
 
+    def details(openids: list[str]) -> Iterator[Any]:
+        for start in range(0, len(openids), DETAILS_A_CALL):
+            body = {"user_list": [{"openid": o, "lang": "zh_CN"} for o in openids[start : start + DETAILS_A_CALL]]}
+            found = api.call("POST", "/cgi-bin/user/info/batchget", body=body)["user_info_list"]
+            yield from land_changed(dlt, lander, "followers", found, "user/info/batchget")
+
     def followers() -> Iterator[Any]:
+        state = dlt.current.resource_state()
+        listed: set[str] = set()
         next_openid = ""
         while True:
             page = api.call("GET", "/cgi-bin/user/get", params={"next_openid": next_openid} if next_openid else {})
             openids = page.get("data", {}).get("openid", [])
-            for start in range(0, len(openids), DETAILS_A_CALL):
-                body = {"user_list": [{"openid": o, "lang": "zh_CN"} for o in openids[start : start + DETAILS_A_CALL]]}
-                details = api.call("POST", "/cgi-bin/user/info/batchget", body=body)["user_info_list"]
-                yield from land_changed(dlt, lander, "followers", details, "user/info/batchget")
+            listed.update(openids)
+            yield from details(openids)
             next_openid = page.get("next_openid", "")
             if not openids or not next_openid:
                 break
+        yield from details(sorted(set(state.get("followers", [])) - listed))
+        state["followers"] = sorted(listed)
 
     return [dlt.resource(followers, name=raw_table(source.name, "followers"), write_disposition="append")()]

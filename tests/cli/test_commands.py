@@ -32,6 +32,9 @@ HEAVY = (
 )
 
 
+pytestmark = pytest.mark.timeout(1800)  # the shared world is built in the first test that asks for it
+
+
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
     """Every command that does something, by its words."""
     if hasattr(command, "commands"):

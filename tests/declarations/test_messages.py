@@ -1,4 +1,3 @@
-# ruff: noqa: E501  (one case a line: the table is read across)
 """Each wrong declaration gives the promised message: where (file:line), which key, what was found, what is accepted."""
 
 from __future__ import annotations

@@ -27,6 +27,9 @@ ONLY_SPELLING = (
 )
 
 
+pytestmark = pytest.mark.timeout(1800)  # the shared world is built in the first test that asks for it
+
+
 @pytest.fixture(scope="module")
 def site(built_world: BuiltWorld) -> Site:
     """The built world, read only."""

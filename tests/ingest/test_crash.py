@@ -31,7 +31,9 @@ def drop_part(project: Project, part: int) -> None:
     """Some rows of both tables, with a new column and a bad row in each part."""
     rows = [{"id": part * 1000 + n, f"new_{part}": n} for n in range(100)]
     project.drop(f"first-{part}.jsonl", "".join(json.dumps(row) + "\n" for row in rows) + "{bad\n")
-    project.drop(f"second-{part}.csv", "id,extra\n" + "".join(f"{part * 1000 + n},x\n" for n in range(100)) + f"bad{part},y\n")
+    project.drop(
+        f"second-{part}.csv", "id,extra\n" + "".join(f"{part * 1000 + n},x\n" for n in range(100)) + f"bad{part},y\n"
+    )
 
 
 def check_complete(project: Project, parts: int) -> None:
@@ -46,7 +48,9 @@ def check_complete(project: Project, parts: int) -> None:
     tables = ("src__first", "src__second", "other__rows", "raw_quarantine", "raw_schema_change")
     numbered = project.query(" union all ".join(f"select _cdp_sequence, _dlt_load_id from raw.{t}" for t in tables))
     assert len({n for n, _ in numbered}) == len(numbered)
-    assert {load for _, load in numbered} <= {load for (load,) in project.query("select load_id from raw._dlt_loads where status = 0")}
+    assert {load for _, load in numbered} <= {
+        load for (load,) in project.query("select load_id from raw._dlt_loads where status = 0")
+    }
 
 
 def run_and_die(project: Project, moment: str) -> None:
@@ -110,7 +114,9 @@ def test_killed_at_random_moments_until_it_gets_through(project: Project) -> Non
     assert project.load(source).total == 0
 
 
-def test_an_error_in_the_second_table_leaves_nothing_of_the_first(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_the_second_table_leaves_nothing_of_the_first(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = project.declare("src", SOURCE)
     project.load(project.declare("other", OTHER))
     drop_part(project, 0)
@@ -186,7 +192,9 @@ def test_the_warehouse_decides_what_was_landed(project: Project) -> None:
     assert project.load(source).total == 0
 
     project.settings.path("sequence").unlink()
-    ((highest,),) = project.query("select max(n) from (select max(_cdp_sequence) n from raw.src__first union all select max(_cdp_sequence) from raw.raw_quarantine)")
+    ((highest,),) = project.query(
+        "select max(n) from (select max(_cdp_sequence) n from raw.src__first union all select max(_cdp_sequence) from raw.raw_quarantine)"
+    )
     drop_part(project, 3)
     project.load(source)
     ((after,),) = project.query("select min(_cdp_sequence) from raw.src__first where id >= 3000")

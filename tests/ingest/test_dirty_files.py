@@ -284,7 +284,7 @@ def test_whatever_the_bytes_are_nothing_is_lost(project: Project, kind: str) -> 
         written[name] = ([b"id,name"] if kind == "csv" else []) + lines
         project.drop(name, b"\n".join(written[name]) + (b"\n" if rng.random() < 0.7 else b""))
     project.load(source)
-    landed = project.query(f"select _cdp_origin, _cdp_row, coalesce(name, '') from raw.dirt__rows")
+    landed = project.query("select _cdp_origin, _cdp_row, coalesce(name, '') from raw.dirt__rows")
     aside = project.query("select origin, position, original from raw.raw_quarantine")
     covered: set[tuple[str, int]] = set()
     for origin, position, text in [*landed, *aside]:

@@ -59,8 +59,10 @@ def command(project: Project, monkeypatch: pytest.MonkeyPatch) -> Any:
 def dirty(project: Project) -> Source:
     """A source with two good rows, five bad ones and a bad file."""
     source = project.declare("till", SALES)
-    project.drop("sales.csv", 'number;amount;email\nA;1.5;alice@example.com\nB;two;bob@example.com\nC;3\n"D;4;dora@example.com\n')
-    project.drop("events.jsonl", '{"id": 1}\n{"id": "x1", "email": "eve@example.com"}\n{"id": 7\n')
+    project.drop(
+        "sales.csv", 'number;amount;email\nA;1.5;alice@example.com\nB;two;bob@example.com\nC;3\n"D;4;dora@example.com\n'
+    )
+    project.drop("events.jsonl", '{"id": 1}\n{"id": "x1", "email": "erin@example.com"}\n{"id": 7\n')
     project.drop("sales-2.csv", "what;is;this\n1;2;3\n")
     project.load(source)
     return source
@@ -72,7 +74,7 @@ def test_listing_shows_shapes_and_exports_texts(project: Project, command: Comma
     shown = command("list")
     assert shown.exit_code == 0
     assert "6 open rows" in shown.output
-    for name in ("alice", "bob", "dora", "eve", "example.com"):
+    for name in ("alice", "bob", "dora", "erin", "example.com"):
         assert name not in shown.output
     assert "xxx" in shown.output
     path = project.folder / "rows.jsonl"
@@ -82,12 +84,12 @@ def test_listing_shows_shapes_and_exports_texts(project: Project, command: Comma
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(r["table_name"], r["position"], r["original"]) for r in rows] == [
+        ("sales", 0, "sales-2.csv"),
+        ("sales", 3, "B;two;bob@example.com"),
         ("sales", 4, "C;3"),
         ("sales", 5, '"D;4;dora@example.com'),
-        ("sales", 3, "B;two;bob@example.com"),
-        ("sales", 0, "sales-2.csv"),
+        ("events", 2, '{"id": "x1", "email": "erin@example.com"}'),
         ("events", 3, '{"id": 7'),
-        ("events", 2, '{"id": "x1", "email": "eve@example.com"}'),
     ]
     assert command("list", "--export", str(path)).exit_code == 2, "an export is never overwritten"
     assert command("list", "--source", "tilt").exit_code == 2
@@ -100,7 +102,7 @@ def test_corrected_rows_land_once_in_their_place(project: Project, command: Comm
     texts = {
         "B;two;bob@example.com": "B;2;bob@example.com",
         '"D;4;dora@example.com': '"D\n4";4;dora@example.com',
-        '{"id": "x1", "email": "eve@example.com"}': '{"id": 11,\n "newOne": 5}',
+        '{"id": "x1", "email": "erin@example.com"}': '{"id": 11,\n "newOne": 5}',
         '{"id": 7': None,
         "C;3": "C;3;c;d",
     }
@@ -118,7 +120,9 @@ def test_corrected_rows_land_once_in_their_place(project: Project, command: Comm
         "a whole file: mend the file itself, the next run reads it",
         "has 4 values, the header names 3 columns",
     ]
-    assert project.query("select number, amount, _cdp_origin, _cdp_row from raw.till__sales order by _cdp_sequence") == [
+    assert project.query(
+        "select number, amount, _cdp_origin, _cdp_row from raw.till__sales order by _cdp_sequence"
+    ) == [
         ("A", 1.5, "sales.csv", 2),
         ("B", 2.0, "sales.csv", 3),
         ("D\n4", 4.0, "sales.csv", 5),
@@ -129,7 +133,10 @@ def test_corrected_rows_land_once_in_their_place(project: Project, command: Comm
     ]
     after = project.values("till__sales", "_cdp_sequence") + project.values("till__events", "_cdp_sequence")
     assert min(set(after) - set(before)) > max(before)
-    assert project.query("select outcome, count(*) from raw.raw_quarantine_replay group by 1 order by 1") == [("discarded", 1), ("replayed", 3)]
+    assert project.query("select outcome, count(*) from raw.raw_quarantine_replay group by 1 order by 1") == [
+        ("discarded", 1),
+        ("replayed", 3),
+    ]
     assert project.query("select count(*) from raw.raw_schema_change where column_name = 'new_one'") == [(1,)]
 
     again = json.loads(command("replay", str(path), "--json").output)
@@ -139,17 +146,25 @@ def test_corrected_rows_land_once_in_their_place(project: Project, command: Comm
     assert {row[:2] for row in project.open_rows()} == {("sales.csv", 4), ("sales-2.csv", 0)}
 
 
-def test_rows_are_tried_again_as_they_are_after_the_declaration_was_corrected(project: Project, command: Command) -> None:
+def test_rows_are_tried_again_as_they_are_after_the_declaration_was_corrected(
+    project: Project, command: Command
+) -> None:
     dirty(project)
     assert command("replay").exit_code == 1
     assert len(project.open_rows()) == 6
-    corrected = SALES.replace("amount: double", "amount: text").replace("{id: bigint", "{id: text").replace("required: [number, amount]", "required: []")
+    corrected = (
+        SALES.replace("amount: double", "amount: text")
+        .replace("{id: bigint", "{id: text")
+        .replace("required: [number, amount]", "required: []")
+    )
     corrected = corrected.replace("email: text}", "email: text, what: text}")
     source = project.declare("till", corrected)
     done = command("replay", "--source", "till")
     assert done.exit_code == 1  # what is no row of three values, or no JSON, stays
-    # a column keeps the type it was made with: what is text now lands beside it
-    assert project.query("select number, amount, amount__v_text from raw.till__sales where number = 'B'") == [("B", None, "two")]
+    assert project.query("select number, amount from raw.till__sales where number in ('A', 'B') order by 1") == [
+        ("A", "1.5"),
+        ("B", "two"),
+    ]
     assert project.values("till__sales", "what")[-1] == "1", "the whole file was read, too"
     assert {row[:2] for row in project.open_rows()} == {("sales.csv", 4), ("sales.csv", 5), ("events.jsonl", 3)}
     assert project.load(source).total == 0

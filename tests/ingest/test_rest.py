@@ -61,7 +61,9 @@ class Api:
                 if request.headers.get("authorization") != f"Bearer {TOKEN}":
                     return JSONResponse({"error": f"unknown token {request.headers.get('authorization')}"}, 401)
                 since = request.query_params.get("since", "1970-01-01T00:00:00Z")
-                found = [r for r in self.rows if not isinstance(r, dict) or moment(r.get("updated_at")) >= moment(since)]
+                found = [
+                    r for r in self.rows if not isinstance(r, dict) or moment(r.get("updated_at")) >= moment(since)
+                ]
                 start = int(request.query_params.get("cursor", "0"))
                 end = start + int(request.query_params.get("limit", "100"))
                 answer = self.answer(found[start:end])
@@ -116,7 +118,9 @@ def test_equal_cursors_are_neither_lost_nor_doubled(project: Project, api: Api) 
     api.rows.append(person(9, at="2026-01-01T08:00:07+08:00"))
     assert project.load(source).rows == {"people": 2}
     assert project.load(source).total == 0
-    names = project.query("select id, list(name order by _cdp_sequence) from raw.api__people group by id having count(*) > 1")
+    names = project.query(
+        "select id, list(name order by _cdp_sequence) from raw.api__people group by id having count(*) > 1"
+    )
     assert names == [("6", ["n6", "changed"])]
 
 
@@ -188,7 +192,9 @@ def test_dirty_rows_are_set_aside_once(project: Project, api: Api) -> None:
         ("is JSON but not an object", '"not a row"'),
         ("holds characters that cannot be written", '{"id": "8", '),
     }
-    assert project.query("select id, score, score__v_text from raw.api__people where score is null") == [("1", None, "much")]
+    assert project.query("select id, score, score__v_text from raw.api__people where score is null") == [
+        ("1", None, "much")
+    ]
     assert project.values("api__people", "extra") == [None, None, '{"a":1}', None, None]
     again = project.load(source)
     assert (again.quarantined, len(project.open_rows())) == (0, 5)
@@ -247,7 +253,9 @@ def test_an_unreachable_api_and_missing_settings(project: Project, monkeypatch: 
 
 
 def test_a_wrong_converter_is_a_wrong_declaration(project: Project, api: Api) -> None:
-    source = project.declare("api", SOURCE.replace("start_param: since", "start_param: since, convert: epoch_second"), "rest_api")
+    source = project.declare(
+        "api", SOURCE.replace("start_param: since", "start_param: since, convert: epoch_second"), "rest_api"
+    )
     with pytest.raises(CdpError, match=r'unknown "epoch_second"(.|\n)*did you mean "epoch_seconds"') as caught:
         project.load(source)
     assert caught.value.exit_code == 2

@@ -69,7 +69,9 @@ def test_rows_of_one_moment_are_neither_lost_nor_doubled(project: Project, write
     write(order(4, 1, cents=8), order(5, 2), "update kinds set label = 'C' where kind = 'b'")
     assert project.load(source).rows == {"orders": 2, "kinds": 1}
     assert project.load(source).total == 0
-    found = project.query("select order_id, list(cents order by _cdp_sequence) from raw.shop__orders group by 1 order by 1")
+    found = project.query(
+        "select order_id, list(cents order by _cdp_sequence) from raw.shop__orders group by 1 order by 1"
+    )
     assert found == [("001", [1, 7]), ("002", [1]), ("003", [1]), ("004", [1, 8]), ("005", [1])]
 
 
@@ -115,7 +117,12 @@ def test_dirty_rows_neither_end_the_run_nor_move_the_cursor(project: Project, wr
     ]
     reasons = sorted((text[14:17], reason) for _, _, reason, text in project.open_rows())
     wrong = "updated_at: is not written as %Y-%m-%d %H:%M:%S"
-    assert reasons == [("004", "updated_at: is empty, so changes of the row cannot be followed"), ("005", wrong), ("006", wrong), ("007", wrong)]
+    assert reasons == [
+        ("004", "updated_at: is empty, so changes of the row cannot be followed"),
+        ("005", wrong),
+        ("006", wrong),
+        ("007", wrong),
+    ]
     write(order(8, 4))
     again = project.load(source)
     assert (again.rows, again.quarantined) == ({"orders": 1}, 0)
@@ -134,7 +141,9 @@ def test_a_large_table_and_a_new_column(project: Project, write: Write) -> None:
         ("note", "undeclared column"),
         ("channel", "new column"),
     ]
-    assert project.query("select count(*), count(distinct order_id), sum(cents) from raw.shop__orders") == [(45002, 45001, sum(range(45001)) + 45000 + 1)]
+    assert project.query("select count(*), count(distinct order_id), sum(cents) from raw.shop__orders") == [
+        (45002, 45001, sum(range(45001)) + 45000 + 1)
+    ]
 
 
 def test_a_database_that_is_not_there_or_not_as_declared(

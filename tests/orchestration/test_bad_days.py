@@ -21,6 +21,8 @@ from tests.orchestration.story import (
 )
 from tests.site import DERIVED, differences
 
+pytestmark = pytest.mark.timeout(1800)  # the shared world is built in the first test that asks for it
+
 
 @pytest.fixture(scope="module")
 def story(built_world: BuiltWorld, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:

@@ -18,6 +18,9 @@ FLOW = [
 ]  # fmt: skip
 
 
+pytestmark = pytest.mark.timeout(1800)  # the shared world is built in the first test that asks for it
+
+
 class Graph:
     """The definitions, resolved, with the manifest they were made from."""
 

@@ -13,6 +13,8 @@ from cdp.warehouse import writer_lock
 from tests.conftest import BuiltWorld
 from tests.site import Site
 
+pytestmark = pytest.mark.timeout(1800)  # the shared world is built in the first test that asks for it
+
 
 @pytest.fixture
 def site(built_world: BuiltWorld, tmp_path: Path) -> Site:

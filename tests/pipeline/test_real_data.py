@@ -20,6 +20,7 @@ MISSING = [name for name in SOURCES if not (DATA / name).is_dir()]
 
 pytestmark = [
     pytest.mark.shared_data,
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(bool(MISSING), reason=f"no {', '.join(MISSING)} below {DATA}; set CDP_SHARED_DATA"),
 ]
 

@@ -22,7 +22,10 @@ final as (
     from consents
     inner join records on consents.sequence = records.sequence
     where consents.decided_at <= {{ as_of() }}
-    qualify row_number() over (partition by records.person_id, consents.purpose order by consents.decided_at desc, consents.sequence desc) = 1
+    qualify
+        row_number() over (
+            partition by records.person_id, consents.purpose order by consents.decided_at desc, consents.sequence desc
+        ) = 1
 )
 
 select * from final

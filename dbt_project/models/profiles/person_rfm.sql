@@ -36,11 +36,26 @@ ranked as (
 ),
 
 dimensions as (
-    select person_id, 'recency' as dimension, cast(recency_days as double) as value, recency_fraction as fraction from ranked
+    select
+        person_id,
+        'recency' as dimension,
+        cast(recency_days as double) as value,
+        recency_fraction as fraction
+    from ranked
     union all
-    select person_id, 'frequency', cast(frequency as double), frequency_fraction from ranked
+    select
+        person_id,
+        'frequency' as dimension,
+        cast(frequency as double) as value,
+        frequency_fraction as fraction
+    from ranked
     union all
-    select person_id, 'monetary', cast(monetary as double), monetary_fraction from ranked
+    select
+        person_id,
+        'monetary' as dimension,
+        cast(monetary as double) as value,
+        monetary_fraction as fraction
+    from ranked
 ),
 
 binned as (
@@ -53,9 +68,9 @@ binned as (
     inner join {{ ref('rfm_bin') }} as rfm_bin
         on dimensions.dimension = rfm_bin.dimension
         and case when rfm_bin.measure = 'value' then dimensions.value else dimensions.fraction end
-        >= coalesce(rfm_bin.at_least, '-infinity'::double)
+        >= coalesce(rfm_bin.at_least, cast('-infinity' as double))
         and case when rfm_bin.measure = 'value' then dimensions.value else dimensions.fraction end
-        < coalesce(rfm_bin.below, 'infinity'::double)
+        < coalesce(rfm_bin.below, cast('infinity' as double))
     group by dimensions.person_id
 ),
 

@@ -61,7 +61,7 @@ final as (
             when flaw is not null then flaw
             when row_number() over (
                 partition by person_id, tag, flaw
-                order by set_at desc, set_by, value, identifier_type, identifier_value
+                order by set_at desc, set_by asc, value asc, identifier_type asc, identifier_value asc
             ) > 1 then 'superseded'
         end as problem
     from checked
