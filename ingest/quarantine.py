@@ -185,7 +185,7 @@ def _replay_source(source: Source, settings: Settings, rows: list[Quarantined], 
                         landed.append(row.quarantine_key)
                         lander.outcomes[row.quarantine_key] = REPLAYED
                 if typed and typed.rows.num_rows:
-                    places = {n: row for n, row in enumerate(batch, 1)}
+                    places = dict(enumerate(batch, 1))
                     lander.landed[table_name] += typed.rows.num_rows
                     yield dlt.mark.with_table_name(_placed(typed.rows, places), raw_table(source.name, table_name))
 

@@ -163,7 +163,7 @@ def test_a_database_that_is_not_there_or_not_as_declared(
         assert "hunter2" not in "".join(traceback.format_exception(caught.value))
     assert not missing.exists()
     write("alter table orders rename to bestellungen")
-    with pytest.raises(ConfigurationError, match='has no table "orders"(.|\n)*one of bestellungen, kinds'):
+    with pytest.raises(ConfigurationError, match=r'has no table "orders"(.|\n)*one of bestellungen, kinds'):
         project.load(source)
     write("alter table bestellungen rename to orders", "alter table orders rename column updated_at to changed_at")
     with pytest.raises(ConfigurationError, match='has no column "updated_at"'):
