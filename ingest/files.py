@@ -10,7 +10,15 @@ from pathlib import Path
 import duckdb
 
 from cdp.sources import Table
-from ingest.csv_rows import Rows, add_rows, csv_relation, read_header
+from ingest.csv_rows import (
+    Header,
+    Rows,
+    add_rows,
+    can_be_split,
+    csv_relation,
+    read_header,
+    split_relation,
+)
 from ingest.json_rows import Lines, json_relation
 from ingest.manifest import Manifest, Pending
 from ingest.parquet_rows import parquet_relations
@@ -32,6 +40,8 @@ from ingest.typing import Rejected, Relation
 BATCH_BYTES = 32 * 1024 * 1024
 # values of CSV are Python objects for a moment: about six times the text
 CSV_BATCH_BYTES = 8 * 1024 * 1024
+# below this it does not matter who cuts the rows
+SPLIT_BYTES = 1024 * 1024
 
 
 @dataclass
@@ -155,6 +165,9 @@ class _CsvReader:
                 rows.rejected.append(replace(too_long(piece, file.origin, encoding), header=header.text))
                 carry, carry_line = b"", piece.line + 1
                 continue
+            if not piece.is_last and not carry and len(piece.data) >= SPLIT_BYTES and can_be_split(piece.data):
+                yield from self._split(piece, header, file, encoding)
+                continue
             data = carry + piece.data
             first = carry_line if carry else piece.line
             carry = add_rows(rows, data, encoding, file.origin, first, is_last=piece.is_last)
@@ -168,6 +181,17 @@ class _CsvReader:
         rows, self._rows, self._bytes = self._rows, None, 0
         if rows and (rows.values or rows.rejected):
             yield Batch(csv_relation(self._con, rows) if rows.values else None, rows.rejected)
+
+    def _split(self, piece: Piece, header: Header, file: Pending, encoding: str) -> Iterator[Batch]:
+        """A batch of its own, after what was gathered: rows keep their order."""
+        yield from self.flush()
+        lines, rejected = decoded(piece, file.origin, encoding)
+        rejected = [replace(row, header=header.text) for row in rejected]
+        relation = None
+        if lines:
+            relation, unreadable = split_relation(self._con, [lines], header)
+            rejected += unreadable
+        yield Batch(relation, rejected)
 
     def _note_end(self, rows: Rows, file: Pending, data: bytes, line: int, encoding: str, is_copy: bool) -> None:
         lines = line - 1 + data.count(b"\n")

@@ -15,7 +15,7 @@ from ingest.typing import OVERFLOW, Field, Rejected, Relation, column_name, lite
 # Objects whose keys are data ({"u_17": ..., "u_18": ...}) would make a column of each: beyond this many, the objects
 # that have rarer keys are kept whole in `_cdp_rest`.
 MAX_COLUMNS = 2500
-RELATION = "json_lines"
+RELATION = "cdp_lines"
 
 _WHOLE = {"BIGINT", "UBIGINT"}  # DuckDB's names for the kinds of JSON numbers
 
@@ -42,7 +42,12 @@ def cut_lines(origin: str, data: bytes, first: int, ends: npt.NDArray[np.int64] 
     offsets[1:] = ends
     texts = pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data))
     texts.validate(full=True)
-    return Lines(origin, pa.array(np.arange(first, first + len(ends))), texts)
+    return Lines(origin, arrow_numbers(np.arange(first, first + len(ends), dtype=np.int64)), texts)
+
+
+def arrow_numbers(numbers: npt.NDArray[np.int64]) -> pa.Int64Array:
+    """A numpy array as Arrow: pyarrow.array would import pandas to look at it (1.2 s)."""
+    return pa.Int64Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
 
 
 def json_relation(
@@ -53,8 +58,7 @@ def json_relation(
     Declared fields and those of `known` columns stay text (their type is given later); others get the type that all
     their values share, else text. The relation holds until the next call.
     """
-    count = sum(len(piece.texts) for piece in pieces)
-    _register(con, pieces, count)
+    count = register_lines(con, pieces)
     con.execute(
         f"""
         create or replace temp table json_checked as
@@ -91,18 +95,26 @@ def json_relation(
     return Relation(sql, fields, count), rejected
 
 
-def _register(con: duckdb.DuckDBPyConnection, pieces: list[Lines], count: int) -> None:
+def register_lines(con: duckdb.DuckDBPyConnection, pieces: list[Lines]) -> int:
+    """Make the relation `cdp_lines` (_row, _origin, _position, line); returns the number of lines."""
+    count = sum(len(piece.texts) for piece in pieces)
     origins = [
-        pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(p.texts), np.int32)), pa.array([p.origin], pa.string()))
+        pa.DictionaryArray.from_arrays(
+            pa.Int32Array.from_buffers(
+                pa.int32(), len(p.texts), [None, pa.py_buffer(np.zeros(len(p.texts), np.int32))]
+            ),
+            pa.array([p.origin], pa.string()),
+        )
         for p in pieces
     ]
     columns = [
-        pa.array(np.arange(count)),
-        pa.chunked_array(origins) if origins else pa.array([], pa.string()),
+        arrow_numbers(np.arange(count, dtype=np.int64)),
+        pa.chunked_array(origins),
         pa.chunked_array([p.numbers for p in pieces], pa.int64()),
         pa.chunked_array([p.texts for p in pieces], pa.large_string()),
     ]
     con.register(RELATION, pa.table(columns, ["_row", "_origin", "_position", "line"]))
+    return count
 
 
 def _keys(con: duckdb.DuckDBPyConnection, table: Table, known: set[str]) -> tuple[list[str], bool]:

@@ -132,7 +132,7 @@ class Lander:
         fresh = [key for key in by_key if key not in self._keys]
         self._keys.update(fresh)
         if fresh:
-            found = self._lookup(
+            found = self.ask(
                 f"select quarantine_key from raw.{QUARANTINE} where quarantine_key in (select unnest(?))", [fresh]
             )
             before = {key for (key,) in found}
@@ -163,7 +163,7 @@ class Lander:
         for table_name, places in self._superseded.items():
             if not places:
                 continue
-            found = self._lookup(
+            found = self.ask(
                 f"select quarantine_key from raw.{QUARANTINE} where source = ? and table_name = ? "
                 "and (origin || chr(31) || position) in (select unnest(?)) "
                 f"and quarantine_key not in (select quarantine_key from raw.{QUARANTINE_REPLAY}) order by 1",
@@ -171,7 +171,8 @@ class Lander:
             )
             self.outcomes |= {key: COMPLETED for (key,) in found if key not in self._keys}
 
-    def _lookup(self, query: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
+    def ask(self, query: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
+        """Rows of the warehouse as it was before this run."""
         if self._warehouse is None:
             self._warehouse = open_database(self._settings.warehouse_path, read_only=False, settings=self._settings)
         return self._warehouse.execute(query, parameters).fetchall()

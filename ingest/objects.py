@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from ingest.json_rows import Lines, json_relation
@@ -30,7 +29,7 @@ def land_objects(dlt: Any, lander: Lander, table_name: str, objects: list[Any], 
             numbers.append(number)
     relation = None
     if texts:
-        lines = Lines(origin, pa.array(np.array(numbers, np.int64)), pa.array(texts, pa.large_string()))
+        lines = Lines(origin, pa.array(numbers, pa.int64()), pa.array(texts, pa.large_string()))
         table = lander.source.tables[table_name]
         relation, unreadable = json_relation(lander.con, [lines], table, set(lander.known(table_name)))
         rejected += unreadable

@@ -141,11 +141,9 @@ def _line_by_line(piece: Piece, origin: str, encoding: str) -> tuple[Lines | Non
         try:
             texts.append(raw.decode(encoding))
             numbers.append(number)
-        except UnicodeDecodeError as error:
-            reason = f"is not {encoding}: byte {error.start + 1} of the line"
-            rejected.append(
-                Rejected(origin, number, reason, raw.decode(encoding, errors="backslashreplace").rstrip("\r"))
-            )
+        except UnicodeDecodeError:
+            text = raw.decode(encoding, errors="backslashreplace").rstrip("\r")
+            rejected.append(Rejected(origin, number, f"is not {encoding}", text))
     return Lines(origin, pa.array(numbers, pa.int64()), pa.array(texts, pa.large_string())), rejected
 
 

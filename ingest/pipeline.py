@@ -127,6 +127,8 @@ def _run(source: Source, settings: Settings, make: Resources, landed: Landed, re
     if load_ids:
         with writing(settings) as con:
             keep_newest_state(con, source.name)
+        for kept in (working_folder(source, settings) / "load" / "loaded").glob("*"):
+            shutil.rmtree(kept, ignore_errors=True)  # dlt keeps a folder for every load there ever was
     completed = sum(outcome == COMPLETED for outcome in lander.outcomes.values())
     rows = dict(lander.landed)
     return Loaded(source.name, rows, lander.quarantined, lander.changes, completed, recovered, load_ids)

@@ -33,7 +33,7 @@ def _source_assets(source: Source, settings: Settings, deps: list[dg.AssetKey]) 
         dg.AssetSpec(
             raw_key(source, name),
             deps=deps,
-            group_name=GROUPS["raw"],
+            group_name=GROUPS["delivery" if source.after_syncs else "raw"],
             kinds={"dlt", "duckdb"},
             owners=owners(source.owner),
             description=f"{table.description} {source.description}",

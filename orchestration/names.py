@@ -69,6 +69,8 @@ class Translator(DagsterDbtTranslator):
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
         """The group of the model's schema."""
+        if list(dbt_resource_props.get("fqn", []))[1:3] == ["staging", "reverse_etl"]:
+            return GROUPS["delivery"]  # among the first groups it would close a circle of groups
         return GROUPS.get(str(dbt_resource_props["schema"]), "g00_other")
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:

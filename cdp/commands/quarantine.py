@@ -92,7 +92,7 @@ def replay(
     from cdp.settings import get_settings
     from cdp.warehouse import writer_lock
     from ingest.quarantine import read_corrections
-    from ingest.quarantine import replay as land
+    from ingest.replay import replay as land
 
     settings = get_settings()
     _check(source)

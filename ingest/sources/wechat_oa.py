@@ -12,13 +12,20 @@ from ingest.landing import Lander
 from ingest.objects import land_changed
 
 DETAILS_A_CALL = 100
+FOLLOWING = """
+select openid
+from raw.wechat_oa__followers
+group by openid
+having arg_max(subscribe, _cdp_sequence) = 1
+order by openid
+"""
 
 
 def resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> list[Any]:
     """The resource for followers; only followers whose details changed are landed.
 
-    One who left is not in the list any more: whoever was there last time and is not now is asked for once more, and
-    lands with `subscribe` 0.
+    One who left is not in the list any more: whoever follows as far as the warehouse knows, and is not listed, is asked
+    for once more and lands with `subscribe` 0.
     """
     keys = required_connection(source.name, source.connection, settings)
     api = WeChatApi(
@@ -35,7 +42,6 @@ def resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> l
             yield from land_changed(dlt, lander, "followers", found, "user/info/batchget")
 
     def followers() -> Iterator[Any]:
-        state = dlt.current.resource_state()
         listed: set[str] = set()
         next_openid = ""
         while True:
@@ -46,7 +52,6 @@ def resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> l
             next_openid = page.get("next_openid", "")
             if not openids or not next_openid:
                 break
-        yield from details(sorted(set(state.get("followers", [])) - listed))
-        state["followers"] = sorted(listed)
+        yield from details([openid for (openid,) in lander.ask(FOLLOWING, []) if openid not in listed])
 
     return [dlt.resource(followers, name=raw_table(source.name, "followers"), write_disposition="append")()]

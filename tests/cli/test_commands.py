@@ -182,3 +182,17 @@ def test_doctor_finds_a_data_folder_that_cannot_be_written_and_a_dead_server(tmp
         folder = tmp_path / "read-only"
         folder.mkdir(mode=0o500)
         assert not findings(Site(site.root, folder))["data folder"]["ok"]
+
+
+def test_our_connections_do_not_lose_rows_of_anti_joins(tmp_path: Path) -> None:
+    """DuckDB 2.0.0 does, with its optimizer outer_join_simplification; ours switch it off (docs/decisions.md)."""
+    from cdp.settings import Settings
+    from cdp.warehouse import open_database
+
+    con = open_database(tmp_path / "w.duckdb", read_only=False, settings=Settings(data_dir=tmp_path))
+    con.execute("create table l as select unnest(range(5)) as k")
+    con.execute("create table r as select * from (values (0, null), (1, 1), (2, 2), (0, 3), (1, 4), (2, 5)) as v(k, x)")
+    grouped = "select k, max(x) as x from r group by k"
+    statement = f"select l.k from l left join (select k, x from ({grouped}) where x is null) as s on l.k = s.k where s.k is null"
+    assert con.execute(statement + " order by 1").fetchall() == [(0,), (1,), (2,), (3,), (4,)]
+    con.close()

@@ -80,7 +80,7 @@ def test_check_and_list_commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     good = runner.invoke(app, ["check", "--json"])
     assert good.exit_code == 0 and json.loads(good.stdout)["valid"] is True
     settings = get_settings().model_copy(update={"project_root": tmp_path})
-    monkeypatch.setattr("cdp.commands.declarations.get_settings", lambda: settings)
+    monkeypatch.setattr("cdp.settings.get_settings", lambda: settings)
     (tmp_path / "dbt_project" / "tags").mkdir(parents=True)
     (tmp_path / "dbt_project" / "tags" / "x.yml").write_text("name: x\ntype: rule\n", encoding="utf-8")
     bad = runner.invoke(app, ["check", "--json"])
