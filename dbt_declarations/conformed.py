@@ -171,7 +171,7 @@ def shape_sql(name: str, shape: Shape, used: list[Provider]) -> str:
     if shape.money:
         value = ",\n        (keyed.amount * coalesce(rates.rate, 1))::decimal(18, 4) as value"
         join = (
-            "\n    left join {{ ref('int_reference__currency_rate') }} as rates\n"
+            "\n    left join {{ ref('stg_reference__currency_rate') }} as rates\n"
             "        on keyed.currency = rates.currency"
         )
     config, new = _incremental(name, used) if shape.first_wins else ("{{ config(materialized='table') }}\n", "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -88,16 +88,9 @@ def test_groups_follow_the_flow(graph: Graph) -> None:
         f"{parent.to_user_string()} -> {key.to_user_string()}"
         for key, group in groups.items()
         for parent in graph.assets.get(key).parent_keys
-        if groups[parent] > group and not is_known_loop(parent.path, key.path)
+        if groups[parent] > group
     ]
     assert not backwards, "\n".join(sorted(backwards))
-
-
-def is_known_loop(parent: Sequence[str], key: Sequence[str]) -> bool:
-    """What may point against the flow: the delivery log lands in raw when the syncs have run; reference data serve all."""
-    return (parent[0] == "destinations" and list(key) == ["raw", "reverse_etl__delivery_log"]) or parent[-1].startswith(
-        "int_reference__"
-    )
 
 
 def test_every_asset_says_whose_it_is_what_it_is_and_of_what_kind(graph: Graph) -> None:

@@ -25,7 +25,7 @@ refunds as (
 ),
 
 rates as (
-    select * from {{ ref('int_reference__currency_rate') }}
+    select * from {{ ref('stg_reference__currency_rate') }}
 ),
 
 records as (

@@ -12,7 +12,8 @@ final as (
         invoice_date at time zone 'UTC' as observed_at,
         invoice_no,
         invoice_no || '/' || _cdp_row as line_id,
-        starts_with(invoice_no, 'C') as is_cancellation,
+        -- C: cancelled by the customer; A: bad debt written off
+        invoice_no[1] in ('C', 'A') as is_cancellation,
         stock_code,
         description,
         quantity,

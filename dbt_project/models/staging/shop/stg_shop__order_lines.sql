@@ -14,7 +14,7 @@ orders as (
 ),
 
 currencies as (
-    select * from {{ ref('int_reference__currency_rate') }}
+    select * from {{ ref('stg_reference__currency_rate') }}
 ),
 
 final as (

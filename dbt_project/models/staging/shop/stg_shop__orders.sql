@@ -6,7 +6,7 @@ with source as (
 ),
 
 currencies as (
-    select * from {{ ref('int_reference__currency_rate') }}
+    select * from {{ ref('stg_reference__currency_rate') }}
 ),
 
 final as (
