@@ -13,6 +13,7 @@ from cdp.errors import CdpError, ConfigurationError, RunError
 from cdp.settings import Settings
 from cdp.sources import Source
 
+_ROOT = Path(__file__).resolve().parent.parent
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _RIGHTS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
 # The loader hands errors of the database on as text only.
@@ -130,6 +131,6 @@ def _warehouse(chain: list[BaseException], source: Source, settings: Settings, w
 def _place(error: BaseException) -> str:
     """File and line that raised it, the innermost one of ours if there is one."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [f for f in frames if Path(f.filename).parent.name in ("ingest", "kinds", "sources", "cdp")]
+    ours = [f for f in frames if Path(f.filename).is_relative_to(_ROOT) and "site-packages" not in f.filename]
     chosen = ours or list(frames)
     return f"{Path(chosen[-1].filename).name}:{chosen[-1].lineno}" if chosen else "an unknown place"

@@ -28,6 +28,7 @@ from ingest.pieces import (
     Piece,
     Unreadable,
     decoded,
+    is_of_the_machine,
     is_whole,
     pieces,
     plain_path,
@@ -67,6 +68,8 @@ def batches(
                 path = plain_path(file, table, Path(scratch))
                 yield from reader.read(file, path)
             except (Unreadable, *UNREADABLE) as error:
+                if is_of_the_machine(error):
+                    raise
                 yield _set_aside(file, error, manifest)
         yield from reader.flush()
 

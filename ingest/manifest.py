@@ -89,7 +89,7 @@ class Manifest:
     def _rest_of(self, file: Pending, name: str, head: dict[str, Any]) -> Pending:
         """What is new of a file whose first part was read under `name`."""
         line = head["lines"] + 1
-        if head["landed"] and _ends_line_at(file.path, head["size"]):
+        if head.get("landed") and _ends_line_at(file.path, head["size"]):
             return Pending(file.origin, file.path, file.size, head["size"], line)
         if head["complete"] < head["size"]:
             self.superseded.append((name, line))

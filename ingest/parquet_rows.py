@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingest.json_rows import MAX_COLUMNS
-from ingest.pieces import Unreadable, reason_of
+from ingest.pieces import Unreadable, is_of_the_machine, reason_of
 from ingest.typing import Field, Relation, literal, quoted
 from ingest.values import landed_type
 
@@ -33,6 +33,8 @@ def parquet_relations(con: duckdb.DuckDBPyConnection, path: Path, origin: str) -
                     yield _relation(con, batch, origin, done)
                 done += batch.num_rows
     except OSError as error:
+        if is_of_the_machine(error):
+            raise
         raise Unreadable(reason_of(error) if error.errno else f"is damaged after row {done}") from None
     except (pa.ArrowException, duckdb.Error) as error:
         place = f" after row {done}" if done else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import gzip
 import shutil
 import zlib
@@ -23,6 +24,7 @@ PIECE_BYTES = 16 * 1024 * 1024
 # A longer line is not landed: it would not fit through memory with its neighbours.
 MAX_LINE_BYTES = 32 * 1024 * 1024
 SHOWN_OF_LONG_LINE = 1000
+TOO_LONG = f"is longer than {MAX_LINE_BYTES // 1024**2} MiB; only its beginning is kept here"
 CUT_OFF = "is cut off: the last line of the file has no end"
 UNREADABLE = (OSError, EOFError, zlib.error, UnicodeError)
 
@@ -70,7 +72,15 @@ def plain_path(file: Pending, table: Table, scratch: Path) -> Path:
                     shutil.copyfileobj(reader, text, PIECE_BYTES)
         return copy
     except UNREADABLE as error:
+        if is_of_the_machine(error):
+            raise
         raise Unreadable(reason_of(error)) from None
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether the file is not to blame: no room for the unpacked copy, no more open files, no memory."""
+    numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+    return isinstance(error, OSError) and error.errno in numbers
 
 
 def reason_of(error: BaseException) -> str:
@@ -127,9 +137,7 @@ def decoded(piece: Piece, origin: str, encoding: str) -> tuple[Lines | None, lis
 
 def too_long(piece: Piece, origin: str, encoding: str) -> Rejected:
     """The rejection of a line that is left out because of its length."""
-    limit = f"{MAX_LINE_BYTES // 1024**2} MiB"
-    reason = f"is longer than {limit}; only its beginning is kept here"
-    return Rejected(origin, piece.line, reason, piece.data.decode(encoding, errors="replace"))
+    return Rejected(origin, piece.line, TOO_LONG, piece.data.decode(encoding, errors="replace"))
 
 
 def _line_by_line(piece: Piece, origin: str, encoding: str) -> tuple[Lines | None, list[Rejected]]:

@@ -18,7 +18,7 @@ from cdp.sources import Source, Table, one_source, raw_table
 from ingest.csv_rows import Rows, add_rows, csv_relation, header_of
 from ingest.json_rows import Lines, json_relation
 from ingest.landing import Lander
-from ingest.pieces import Unreadable
+from ingest.pieces import TOO_LONG, Unreadable
 from ingest.pipeline import load, run_source
 from ingest.quarantine import Quarantined, all_keys, open_rows
 from ingest.typing import Rejected, Relation
@@ -51,10 +51,14 @@ def replay(
         for key in corrections:
             if key not in known:
                 raise DeclarationError(f'no row was set aside under "{key}"', fix="export again")
-        # place and header are taken from the warehouse: only the text is the user's
-        chosen = [replace(r, original=corrections[r.quarantine_key]) for r in chosen if r.quarantine_key in corrections]
+        chosen = [row for row in chosen if row.quarantine_key in corrections]
         closed = len(corrections) - len(chosen) if source is None else 0
-    total = Replayed(closed=closed)
+    texts = corrections or {}
+    # of these only the beginning is there: as they are they may look like rows
+    partial = [r for r in chosen if r.reason == TOO_LONG and texts.get(r.quarantine_key, r.original) == r.original]
+    # place and header are taken from the warehouse: only the text is the user's
+    chosen = [replace(r, original=texts.get(r.quarantine_key, r.original)) for r in chosen if r not in partial]
+    total = Replayed(closed=closed, unreadable=tuple((row, row.reason) for row in partial))
     for name in sorted({row.source for row in chosen}):
         rows = [row for row in chosen if row.source == name]
         total = _sum(total, _replay_source(one_source(name, settings).value, settings, rows, corrections is not None))

@@ -10,6 +10,8 @@ import sys
 import duckdb
 import pytest
 
+from cdp.errors import ConfigurationError
+from ingest.pipeline import run_source
 from ingest.status import has_new_data
 from tests.ingest.conftest import Project
 
@@ -165,6 +167,18 @@ tables:
         "select count(*), sum(id), count(distinct _cdp_row), min(_cdp_row), max(_cdp_row), max(length(note)) from raw.mix__big"
     ) == [(600000, sum(range(30000)) * 20, 600000, 2, 1200000, len('a "quoted" note, with\nlines 29999'))]
     assert project.load(source).total == 0
+
+
+def test_a_folder_that_is_not_there_is_told(project: Project) -> None:
+    source = project.declare("log", EVENTS)
+    moved = project.settings.model_copy(update={"landing_dir": project.folder / "nowhere"})
+    with pytest.raises(ConfigurationError, match="the folder of the files does not exist") as caught:
+        run_source(source, moved)
+    assert "CDP_LANDING_DIR" in caught.value.fix
+    assert not has_new_data(source, moved)
+    wrong = project.declare("log", "root: '{shared_date}'\n" + EVENTS)
+    with pytest.raises(ConfigurationError, match="unknown setting 'shared_date'"):
+        run_source(wrong, project.settings)
 
 
 def test_nothing_new_does_not_start_dlt(project: Project) -> None:

@@ -181,6 +181,21 @@ def test_rows_in_another_encoding_are_read_when_it_is_declared(project: Project,
     assert project.values("till__sales", "number") == ["A", "王"]
 
 
+def test_the_beginning_of_a_long_line_is_never_taken_for_the_row(project: Project, command: Command) -> None:
+    project.load(project.declare("till", SALES))
+    project.drop("sales.csv", b"number;amount;email\nA;1;" + b"x" * 40_000_000 + b"\nB;2;y\n")
+    project.load(project.declare("till", SALES))
+    assert command("replay").exit_code == 1
+    path = project.folder / "rows.jsonl"
+    command("list", "--export", str(path))
+    assert command("replay", str(path)).exit_code == 1
+    row = json.loads(path.read_text())
+    assert row["original"].startswith("A;1;xxx")
+    path.write_text(json.dumps(row | {"original": "A;1;short"}))
+    assert command("replay", str(path)).exit_code == 0
+    assert sorted(project.values("till__sales", "number")) == ["A", "B"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
