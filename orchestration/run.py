@@ -63,7 +63,8 @@ def execute(settings: Settings, *, job: str, as_of: str, full_refresh: bool, pro
     from cdp.warehouse import writer_lock
 
     dagster_home(settings)
-    with writer_lock(settings):
+    # dbt's selection speaks on standard output as soon as the definitions are loaded
+    with writer_lock(settings), _output_in(settings.path("logs", "run.log")):
         return _execute(settings, job, as_of, full_refresh, progress)
 
 
@@ -84,7 +85,7 @@ def _execute(settings: Settings, job: str, as_of: str, full_refresh: bool, progr
         steps[step] = round(now - begun[step], 2)
         progress(step, state, steps[step])
 
-    with dg.DagsterInstance.get() as instance, _heard_by(hear), _output_in(settings.path("logs", "run.log")):
+    with dg.DagsterInstance.get() as instance, _heard_by(hear):
         _clear_abandoned(instance)
         result = defs.resolve_job_def(job).execute_in_process(
             instance=instance, tags=tags, raise_on_error=False, run_config={"loggers": {"progress": {}}}
