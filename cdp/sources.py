@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -43,7 +44,7 @@ class Column(Declaration):
         if self.pattern and self.type == "json":
             raise ValueError("pattern: not for json")
         for query, text in [("regexp_full_match('', ?)", self.pattern)] + [
-            ("strftime(now(), ?)", f) for f in self.formats
+            ("strftime(timestamp '2000-01-01', ?)", f) for f in self.formats
         ]:
             if text is not None:
                 _try_out(query, text)
@@ -56,6 +57,7 @@ class Column(Declaration):
         return f"does not match {self.pattern}" if self.pattern else f"is not a {self.type}"
 
 
+@cache
 def _try_out(query: str, text: str) -> None:
     """DuckDB itself says whether a pattern or format can be used: its dialects are its own."""
     import duckdb
