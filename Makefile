@@ -29,11 +29,12 @@ ui: install ## Dagster UI on the same state (with the demo's systems, if there i
 
 install: $(VENV)/.installed
 
-# uv reads the lock and refuses anything whose hash differs; it is itself pinned by hash.
+# uv reads the lock and refuses anything whose hash differs; it is itself pinned by hash. Compiled once here, since a run starts
+# a dozen Python processes, and some machines do not let Python keep what it compiles.
 $(VENV)/.installed: requirements.lock requirements/bootstrap.txt pyproject.toml requirements/runtime.in
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
-	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock requirements/bootstrap.txt
+	$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock requirements/bootstrap.txt
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --offline --python $(BIN)/python -e .
 	touch $@
 

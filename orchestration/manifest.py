@@ -14,12 +14,23 @@ from cdp.settings import Settings
 _SKIPPED = {"target", "logs", "generated", "dbt_packages"}
 
 
+def is_current(settings: Settings) -> bool:
+    """Whether the manifest there is fits the files and the active sources as they are now."""
+    manifest, digest = _files(settings)
+    return manifest.exists() and digest.exists() and digest.read_text(encoding="ascii") == _digest(settings)
+
+
+def _files(settings: Settings) -> tuple[Path, Path]:
+    folder = settings.path("dbt")
+    return folder / "manifest.json", folder / "manifest.digest"
+
+
 def manifest_path(settings: Settings) -> Path:
     """Path of a manifest that fits the files and the active sources as they are now. Runs `dbt parse` when needed."""
-    folder = settings.path("dbt")
-    manifest, digest_file, digest = folder / "manifest.json", folder / "manifest.digest", _digest(settings)
-    if manifest.exists() and digest_file.exists() and digest_file.read_text(encoding="ascii") == digest:
+    manifest, digest_file = _files(settings)
+    if is_current(settings):
         return manifest
+    folder, digest = manifest.parent, _digest(settings)
     folder.mkdir(parents=True, exist_ok=True)
     run = subprocess.run(
         [

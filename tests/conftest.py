@@ -20,6 +20,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--built-world", default="", help="folder of a built world to use again (made when absent)")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What one process of pytest-xdist gets whole: a file, or all tests on the built world, so that it is built once."""
+    for item in items:
+        uses_world = "built_world" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("world" if uses_world else item.nodeid.split("::")[0]))
+
+
 @dataclass(frozen=True)
 class BuiltWorld:
     """A site whose `cdp run` has ended, and what the run said."""
