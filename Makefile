@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 DEMO_PERSONS ?= 2000
 DEMO_DAYS ?= 60
 DEMO_SEED ?= 7
+TEST_PROCESSES ?= 2
 
 .PHONY: run test check ui install demo lock docs bench clean
 
@@ -14,7 +15,7 @@ run: install ## install, demo world, whole pipeline, summary
 	@trap '$(BIN)/cdp world down' EXIT; $(BIN)/cdp run; code=$$?; $(BIN)/cdp world evaluate; exit $$code
 
 test: install ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup
 
 check: install ## what must hold before a commit
 	$(BIN)/ruff check .
