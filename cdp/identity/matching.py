@@ -239,7 +239,9 @@ def _warnings(con: duckdb.DuckDBPyConnection, model: MatchingModel, parameters: 
         weights = [level["weight"] for level in levels]
         missing = [level["outcome"] for level in levels if level["weight"] is None]
         if missing:
-            found.append(f'comparison "{label}": no training pair had the outcome {", ".join(missing)}; it has no weight')
+            found.append(
+                f'comparison "{label}": no training pair had the outcome {", ".join(missing)}; it has no weight'
+            )
         if weights[0] is not None and weights[-1] is not None and weights[0] <= weights[-1]:
             found.append(
                 f'comparison "{label}": agreement weighs less than difference; training found another pattern than '

@@ -17,12 +17,13 @@ def splink_comparison(comparison: Comparison, full_column: str, trained: list[di
     """
     made = _MAKERS[type(comparison)](comparison, full_column)
     options: dict[str, Any] = {}
-    if getattr(comparison, "term_frequency", False):
-        options["term_frequency_adjustments"] = True
+    if not isinstance(comparison, PersonNames):
+        # said either way: for names and e-mail Splink's own default is to adjust
+        options["term_frequency_adjustments"] = comparison.term_frequency
     if trained:
         options["m_probabilities"] = [level["m"] for level in trained]
         options["u_probabilities"] = [level["u"] for level in trained]
-    return made.configure(**options) if options else made
+    return made.configure(**options)
 
 
 def _exact(comparison: Exact, _: str) -> Any:

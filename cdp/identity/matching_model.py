@@ -37,7 +37,9 @@ class Column(Declaration):
 
 class _OneColumn(Declaration):
     column: Name
-    term_frequency: bool = Field(False, description="An agreement on a rare value weighs more than one on a common one.")
+    term_frequency: bool = Field(
+        False, description="An agreement on a rare value weighs more than one on a common one."
+    )
 
     @property
     def columns(self) -> list[str]:
@@ -154,7 +156,9 @@ class MatchingModel(Declaration):
     entity: Literal["person", "account"] | None = Field(
         None, description="In the warehouse: what its pairs tie together, persons or companies."
     )
-    input: Name | None = Field(None, description="In the warehouse: the dbt model whose rows are matched, by record_id.")
+    input: Name | None = Field(
+        None, description="In the warehouse: the dbt model whose rows are matched, by record_id."
+    )
     columns: dict[Name, Column] = Field(min_length=1)
     comparisons: list[Comparison] = Field(min_length=2)
     block_on: list[Block] = Field(min_length=1, description="Pairs that agree on all columns of any entry are scored.")
