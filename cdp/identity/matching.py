@@ -20,6 +20,9 @@ from cdp.identity.matching_model import Block, MatchingModel
 if TYPE_CHECKING:
     import duckdb
 
+# Of an outcome that training saw (nearly) never among pairs of one entity it learns a probability of 1e-15, and one such typing
+# error would outweigh all that agrees. The sample is too small to say less than this.
+LEAST_M = 1e-4
 CLEAN = "matching_record"
 PAIRS = "matching_pair"
 
@@ -69,15 +72,13 @@ def match(
             linker = _linker(con, model, parameters)
             if parameters is None:
                 _train(linker, con, model)
+            shown = _parameters(linker, model)
             con.execute(f"set threads = {threads}")
             _predict(linker, con, model)
-        learnt = linker.misc.save_model_to_json()
     finally:
         con.execute(f"set threads = {threads}")
-    shown = _parameters(learnt, model)
-    return Matched(
-        count, blocks, float(learnt["probability_two_random_records_match"]), shown, _warnings(con, model, shown)
-    )
+    prior = float(linker._settings_obj._probability_two_random_records_match)
+    return Matched(count, blocks, prior, shown, _warnings(con, model, shown))
 
 
 def pairs_agreeing(con: duckdb.DuckDBPyConnection, block: Block) -> int:
@@ -209,24 +210,26 @@ def _predict(linker: Any, con: duckdb.DuckDBPyConnection, model: MatchingModel) 
     )
 
 
-def _parameters(learnt: dict[str, Any], model: MatchingModel) -> dict[str, list[dict[str, Any]]]:
-    """Comparison -> its outcomes with m, u and the weight they give, in Splink's order (the nearest first)."""
+def _parameters(linker: Any, model: MatchingModel) -> dict[str, list[dict[str, Any]]]:
+    """Comparison -> its outcomes with m, u and the weight they give, the nearest first; they are set to what is shown."""
     from math import log2
 
     found: dict[str, list[dict[str, Any]]] = {}
-    for comparison, declared in zip(learnt["comparisons"], model.comparisons, strict=True):
-        levels = [level for level in comparison["comparison_levels"] if not level.get("is_null_level")]
-        found[declared.label] = [
-            {
-                "outcome": level["label_for_charts"],
-                "m": _rounded(level.get("m_probability")),
-                "u": _rounded(level.get("u_probability")),
-                "weight": round(log2(level["m_probability"] / level["u_probability"]), 3)
-                if level.get("m_probability") and level.get("u_probability")
-                else None,
-            }
-            for level in levels
-        ]
+    for comparison, declared in zip(linker._settings_obj.comparisons, model.comparisons, strict=True):
+        found[declared.label] = []
+        for level in comparison._comparison_levels_excluding_null:
+            trained = bool(level._is_trained)
+            m, u = (float(f"{p:.12g}") for p in (max(level.m_probability, LEAST_M), level.u_probability))
+            level.m_probability, level.u_probability = m, u
+            found[declared.label].append(
+                {
+                    "outcome": level.label_for_charts,
+                    "m": m,
+                    "u": u,
+                    "weight": round(log2(m / u), 3),
+                    "trained": trained,
+                }
+            )
     return found
 
 
@@ -236,13 +239,12 @@ def _warnings(con: duckdb.DuckDBPyConnection, model: MatchingModel, parameters: 
         if not con.execute(f"select count({name}) from {CLEAN}").fetchall()[0][0]:
             found.append(f'column "{name}" is empty in every record; it cannot tell anything')
     for label, levels in parameters.items():
-        weights = [level["weight"] for level in levels]
-        missing = [level["outcome"] for level in levels if level["weight"] is None]
+        missing = [level["outcome"] for level in levels if not level["trained"]]
         if missing:
             found.append(
-                f'comparison "{label}": no training pair had the outcome {", ".join(missing)}; it has no weight'
+                f'comparison "{label}": no training pair had the outcome {", ".join(missing)}; it keeps a default weight'
             )
-        if weights[0] is not None and weights[-1] is not None and weights[0] <= weights[-1]:
+        if levels[0]["weight"] <= levels[-1]["weight"]:
             found.append(
                 f'comparison "{label}": agreement weighs less than difference; training found another pattern than '
                 "entities: other training blocks or a better prior are needed"
@@ -262,10 +264,6 @@ def _text(value: str) -> str:
     from sqlglot import exp
 
     return exp.Literal.string(value).sql("duckdb")
-
-
-def _rounded(value: Any) -> float | None:
-    return float(f"{value:.12g}") if isinstance(value, float | int) else None
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
-from cdp.identity.matching_model import Comparison, Date, Email, Exact, PersonName, PersonNames, Text
+from cdp.identity.matching_model import Comparison, Date, Email, Exact, PersonNames, Text
 
 _Metric = Literal["day", "month", "year"]
 
@@ -17,8 +17,7 @@ def splink_comparison(comparison: Comparison, full_column: str, trained: list[di
     """
     made = _MAKERS[type(comparison)](comparison, full_column)
     options: dict[str, Any] = {}
-    if not isinstance(comparison, PersonNames):
-        # said either way: for names and e-mail Splink's own default is to adjust
+    if isinstance(comparison, Exact | Text):
         options["term_frequency_adjustments"] = comparison.term_frequency
     if trained:
         options["m_probabilities"] = [level["m"] for level in trained]
@@ -44,12 +43,6 @@ def _text(comparison: Text, _: str) -> Any:
     }
     steps = [int(s) for s in comparison.at] if comparison.similarity.endswith("levenshtein") else comparison.at
     return kinds[comparison.similarity](comparison.column, steps)
-
-
-def _name(comparison: PersonName, _: str) -> Any:
-    import splink.comparison_library as library
-
-    return library.NameComparison(comparison.column, jaro_winkler_thresholds=comparison.at)
 
 
 def _names(comparison: PersonNames, full_column: str) -> Any:
@@ -84,7 +77,6 @@ def _date(comparison: Date, _: str) -> Any:
 _MAKERS: dict[type[Any], Callable[[Any, str], Any]] = {
     Exact: _exact,
     Text: _text,
-    PersonName: _name,
     PersonNames: _names,
     Email: _email,
     Date: _date,

@@ -37,9 +37,6 @@ class Column(Declaration):
 
 class _OneColumn(Declaration):
     column: Name
-    term_frequency: bool = Field(
-        False, description="An agreement on a rare value weighs more than one on a common one."
-    )
 
     @property
     def columns(self) -> list[str]:
@@ -52,13 +49,19 @@ class _OneColumn(Declaration):
         return self.column
 
 
-class Exact(_OneColumn):
+class _Weighted(_OneColumn):
+    term_frequency: bool = Field(
+        False, description="An agreement on a rare value weighs more than one on a common one."
+    )
+
+
+class Exact(_Weighted):
     """Same or different."""
 
     type: Literal["exact"]
 
 
-class Text(_OneColumn):
+class Text(_Weighted):
     """Same, similar by steps, or different."""
 
     type: Literal["text"]
@@ -70,18 +73,6 @@ class Text(_OneColumn):
     @model_validator(mode="after")
     def _steps(self) -> Text:
         _check_steps(self.at, self.similarity in SCORES)
-        return self
-
-
-class PersonName(_OneColumn):
-    """One name of a person: same, or similar by Jaro-Winkler in steps."""
-
-    type: Literal["name"]
-    at: list[float] = Field([0.92, 0.88, 0.7], min_length=1, description="Jaro-Winkler scores from near to far.")
-
-    @model_validator(mode="after")
-    def _steps(self) -> PersonName:
-        _check_steps(self.at, True)
         return self
 
 
@@ -110,7 +101,7 @@ class PersonNames(Declaration):
 
 
 class Email(_OneColumn):
-    """Same address, same part before the @, or similar ones."""
+    """Same address, same part before the @, or similar ones; an agreement on a rare address weighs more."""
 
     type: Literal["email"]
 
@@ -124,7 +115,7 @@ class Date(_OneColumn):
     )
 
 
-Comparison = Annotated[Exact | Text | PersonName | PersonNames | Email | Date, Field(discriminator="type")]
+Comparison = Annotated[Exact | Text | PersonNames | Email | Date, Field(discriminator="type")]
 Block = Annotated[list[Name], Field(min_length=1)]
 
 

@@ -29,8 +29,8 @@ columns:
   born_on: {from: born_on, clean: [date]}
   city: {from: city, clean: [lower], empty: [unknown]}
 comparisons:
-  - {type: name, column: first_name}
-  - {type: name, column: last_name}
+  - {type: text, column: first_name}
+  - {type: text, column: last_name}
   - {type: text, column: born_on, similarity: levenshtein, at: [1]}
   - {type: exact, column: city, term_frequency: true}
 block_on: [[last_name], [born_on], [first_name, city]]
@@ -156,7 +156,6 @@ def test_weights_add_up_and_explain_the_probability(tmp_path: Path, model: Path)
         (label, level["outcome"]): log2(level["m"] / level["u"])
         for label, levels in learnt["comparisons"].items()
         for level in levels
-        if level["m"] and level["u"]
     }
     pairs = rows(tmp_path / "out" / "pairs.parquet")
     values = {r["record_id"]: r for r in records}
@@ -279,7 +278,7 @@ def test_bad_input_is_named(name: str, content: bytes | None, message: str, tmp_
         ("[[born_on], [last_name]]", "[[born_on]]", "could never be trained"),
         ("at: [1]", "at: [2, 1]", "rising numbers"),
         ("clean: [lower]}", "clean: [lowr]}", 'did you mean "lower"'),
-        ("type: exact", "type: exactly", "'exact', 'text', 'name'"),
+        ("type: exact", "type: exactly", "'exact', 'text', 'names'"),
         ("keep: 0.0001", "kep: 0.0001", "unknown key"),
         ("keep: 0.0001", "keep: 0.95", "at most accept"),
         ("keep: 0.0001", "entity: person", "entity and input together"),
