@@ -60,12 +60,20 @@ _STEPS: dict[str, str] = {
 }
 
 
+STEPS = tuple(_STEPS)
+
+
+def step_sql(step: str, value: str) -> str:
+    """SQL of one step over a SQL expression of text; what is empty then is null."""
+    return f"nullif({_STEPS[step].format(v=value)}, '')"
+
+
 def cleaned(sources: list[str], steps: list[CleaningStep], empty: list[str], first: int | None) -> str:
     """SQL of one cleaned column over the records' columns: text, or null where there is nothing to compare."""
     names = [f"nullif(trim({exp.to_identifier(n, quoted=True).sql('duckdb')}::varchar), '')" for n in sources]
     value = names[0] if len(names) == 1 else f"nullif(concat_ws(' ', {', '.join(names)}), '')"
     for step in steps:
-        value = f"nullif({_STEPS[step].format(v=value)}, '')"
+        value = step_sql(step, value)
     if empty:
         listed = ", ".join(exp.Literal.string(text).sql("duckdb") for text in empty)
         value = f"case when {value} not in ({listed}) then {value} end"

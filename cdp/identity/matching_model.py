@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from cdp.declarations import Declaration, Document, load
+from cdp.declarations import Declaration, Document, load, load_folder
 from cdp.identity.matching_columns import CleaningStep
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
@@ -150,6 +150,9 @@ class MatchingModel(Declaration):
     input: Name | None = Field(
         None, description="In the warehouse: the dbt model whose rows are matched, by record_id."
     )
+    parameters: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]*[.]json$")] | None = Field(
+        None, description="File beside this one with parameters of an earlier training; without it every run trains."
+    )
     columns: dict[Name, Column] = Field(min_length=1)
     comparisons: list[Comparison] = Field(min_length=2)
     block_on: list[Block] = Field(min_length=1, description="Pairs that agree on all columns of any entry are scored.")
@@ -201,6 +204,17 @@ class MatchingModel(Declaration):
 def load_model(path: Path) -> Document[MatchingModel]:
     """Read one model. Raises DeclarationError for everything that is wrong in it."""
     return load(path, MatchingModel)
+
+
+def load_models(dbt_dir: Path) -> list[Document[MatchingModel]]:
+    """The models of the warehouse: dbt_project/matching/*.yml. Raises DeclarationError."""
+    documents = load_folder(dbt_dir / "matching", MatchingModel)
+    for document in documents:
+        if document.value.name != document.path.stem:
+            raise document.error(("name",), f"differs from {document.path.name}", expected=document.path.stem)
+        if document.value.entity is None:
+            raise document.error((), "says not what it matches", expected="entity and input", fix="add both")
+    return documents
 
 
 def _check_steps(steps: list[float], are_scores: bool) -> None:
