@@ -27,7 +27,7 @@ def compile_matching(settings: Settings) -> dict[Path, str]:
     persons = [m for m in active if m.entity == "person"]
     accounts = [m for m in active if m.entity == "account"]
     files = {
-        Path("macros/generated/cleaning.sql"): _macros(active),
+        Path("macros/generated/cleaning.sql"): _macros(),
         IDENTITY / "identity_match.sql": _union(_PERSON_PAIRS, persons, _NO_PERSON_PAIR, _PERSON_HEADER),
         PROFILES / "account_match.sql": _union(_ACCOUNT_PAIRS, accounts, _NO_ACCOUNT_PAIR, _ACCOUNT_HEADER, _BEST),
         IDENTITY / "_identity__matches.yml": _properties(active),
@@ -55,8 +55,8 @@ def _check(document: Document[MatchingModel], inputs: set[str]) -> None:
         )
 
 
-def _macros(active: list[MatchingModel]) -> str:
-    """`cleaned(step, value)`, and `is_matched(input)`: whether an active matching model reads that dbt model."""
+def _macros() -> str:
+    """`cleaned(step, value)`: a cleaning step of matching as SQL for models."""
     mark = "\0"
     branches = "".join(
         f"{{% {'elif' if number else 'if'} step == '{step}' %}}"
@@ -67,11 +67,9 @@ def _macros(active: list[MatchingModel]) -> str:
         for number, step in enumerate(STEPS)
     )
     unknown = "{% else %}{{ exceptions.raise_compiler_error('no cleaning step ' ~ step) }}{% endif %}"
-    listed = ", ".join(f"'{model.input}'" for model in active)
     return (
-        "{#- Made from cdp/identity/matching_columns.py and matching/*.yml. -#}\n"
+        "{#- Made from cdp/identity/matching_columns.py. -#}\n"
         f"{{% macro cleaned(step, value) %}}{branches}{unknown}{{% endmacro %}}\n"
-        f"{{% macro is_matched(input) %}}{{{{ return(input in [{listed}]) }}}}{{% endmacro %}}\n"
     )
 
 

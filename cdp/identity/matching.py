@@ -8,8 +8,6 @@ machines agree on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -68,13 +66,13 @@ def match(
         blocks = _blocks(con, model)
         if parameters is None:
             _check_trainable(con, model, count)
-        with _quiet_splink():
-            linker = _linker(con, model, parameters)
-            if parameters is None:
-                _train(linker, con, model)
-            shown = _parameters(linker, model)
-            con.execute(f"set threads = {threads}")
-            _predict(linker, con, model)
+        _silence_splink()
+        linker = _linker(con, model, parameters)
+        if parameters is None:
+            _train(linker, con, model)
+        shown = _parameters(linker, model)
+        con.execute(f"set threads = {threads}")
+        _predict(linker, con, model)
     finally:
         con.execute(f"set threads = {threads}")
     prior = float(linker._settings_obj._probability_two_random_records_match)
@@ -266,13 +264,12 @@ def _text(value: str) -> str:
     return exp.Literal.string(value).sql("duckdb")
 
 
-@contextmanager
-def _quiet_splink() -> Iterator[None]:
-    """Splink speaks through logging and its warnings hold SQL; what matters of them stands in `Matched.warnings`."""
-    logger = logging.getLogger("splink")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+def _silence_splink() -> None:
+    """Splink speaks through logging, and its warnings hold SQL; what matters of them stands in `Matched.warnings`.
+
+    For good and not for a while: several models may train in one process at once.
+    """
+    import splink  # noqa: F401  first: its import makes its loggers
+
+    for name in ["splink", *(n for n in logging.root.manager.loggerDict if n.startswith("splink."))]:
+        logging.getLogger(name).disabled = True

@@ -41,12 +41,12 @@ def pairs_of(records: Any, name: str) -> pa.Table:
             (out / "report.json").write_text(
                 json.dumps({"model": name, "problem": problem.what}) + "\n", encoding="utf-8"
             )
-            return con.execute(f"{_COLUMNS.format(accept=1, explanation='null')} from {_NOTHING}").to_arrow_table()
+            return con.sql(f"{_COLUMNS.format(accept=1, explanation='null')} from {_NOTHING}").to_arrow_table()
         graph = read_graph(con)
         found = report(model, matched, graph, con, at_thresholds(graph, [*model.report_at, model.accept]))
         write_report(found, known or parameters(model, matched), out)
         select = _COLUMNS.format(accept=model.accept, explanation=_explanation(model))
-        return con.execute(f"{select} from {PAIRS} order by record_id_l, record_id_r").to_arrow_table()
+        return con.sql(f"{select} from {PAIRS} order by record_id_l, record_id_r").to_arrow_table()
     finally:
         con.close()
 

@@ -1,18 +1,49 @@
--- What is known of the holder of an identifier, for matching. One row is one identifier that is the strongest of some record
--- and stitches: of each attribute the value that was seen last. Nicknames are no names.
-{{ config(enabled=is_matched('person_candidate')) }}
+-- What is known of the holder of an identifier, for matching. One row is one identifier that is the strongest of some record and
+-- belongs to a person (not to a device): of each attribute the value that was seen last. Nicknames are no names.
+-- It reads the conformed layer only, so that its pairs are known before identity is computed; a view: it costs nothing
+-- while no matching model is active.
+{{ config(materialized='view') }}
 
-with records as (
+with observations as (
+    select
+        observations.sequence,
+        observations.observed_at,
+        observations.identifier_type,
+        observations.identifier_value,
+        observations.identifier_key,
+        types.priority
+    from {{ ref('identifier_observation') }} as observations
+    inner join {{ ref('identifier_types') }} as types on observations.identifier_type = types.name
+    where observations.identifier_key is not null
+        and types.level = 'person'
+        and {{ blocked_reason('observations.identifier_type', 'observations.identifier_value') }} is null
+),
+
+records as (
     select
         sequence,
-        identifier_key
-    from {{ ref('record_identifier') }}
-    where stitching_count > 0
+        arg_min(identifier_key, { 'priority': priority, 'key': identifier_key }) as identifier_key
+    from observations
+    group by sequence
 ),
 
 attributes as (
-    select * from {{ ref('contact_attribute') }}
-    where attribute in ('first_name', 'last_name', 'full_name', 'email', 'phone', 'company_name', 'city', 'country', 'birth_on')
+    select
+        sequence,
+        observed_at,
+        attribute,
+        attribute_value
+    from {{ ref('contact_attribute') }}
+    where attribute in ('first_name', 'last_name', 'full_name', 'company_name', 'city', 'country', 'birth_on')
+    union all
+    -- these as identity normalised them
+    select
+        sequence,
+        observed_at,
+        identifier_type as attribute,
+        identifier_value as attribute_value
+    from observations
+    where identifier_type in ('email', 'phone')
 ),
 
 latest as (
@@ -21,7 +52,11 @@ latest as (
         attributes.attribute,
         arg_max(
             attributes.attribute_value,
-            { 'at': coalesce(attributes.observed_at, timestamp '1970-01-01'), 'sequence': attributes.sequence, 'value': attributes.attribute_value }
+            {
+                'at': coalesce(attributes.observed_at, timestamp '1970-01-01'),
+                'sequence': attributes.sequence,
+                'value': attributes.attribute_value
+            }
         ) as attribute_value
     from attributes
     inner join records on attributes.sequence = records.sequence
@@ -56,7 +91,7 @@ final as (
             end
         ) as last_name,
         email,
-        {{ normalise_phone('phone') }} as phone,
+        phone,
         company_name,
         birth_on,
         city,

@@ -1,6 +1,7 @@
 -- Accounts of the CRM, and company names as people wrote them, for matching. One row is one account (record_id account:<key>) or one
 -- cleaned name (record_id name:<name>) with the mail domain that was seen beside it most often.
-{{ config(enabled=is_matched('account_candidate')) }}
+-- A view: it costs nothing while no matching model is active.
+{{ config(materialized='view') }}
 
 with accounts as (
     select * from {{ ref('account_record') }}
