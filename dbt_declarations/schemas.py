@@ -7,6 +7,7 @@ import json
 from pydantic import BaseModel
 
 from cdp.declarations import json_schema
+from cdp.identity.matching_model import MatchingModel
 from dbt_declarations.conformed import Conformed
 from dbt_declarations.kinds import Defaults, Lifecycle, ScoreFile, Segment, TagFile
 
@@ -14,6 +15,7 @@ KINDS: dict[str, tuple[type[BaseModel], str]] = {
     "conformed.json": (Conformed, "Shapes of the conformed layer"),
     "defaults.json": (Defaults, "Who is left out of tags, scores and segments"),
     "lifecycle.json": (Lifecycle, "The stages of the life cycle"),
+    "matching.json": (MatchingModel, "A matching model"),
     "score.json": (ScoreFile, "A score"),
     "segment.json": (Segment, "A segment"),
     "tag.json": (TagFile, "A tag"),

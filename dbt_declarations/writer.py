@@ -56,6 +56,7 @@ def _inputs(settings: Settings) -> Iterator[Path]:
     for pattern in _OWN_CODE:
         yield from sorted(own.glob(pattern))
     yield from sorted((own.parent / "cdp").glob("*.py"))
+    yield from sorted((own.parent / "cdp" / "identity").glob("matching_*.py"))
     yield from _below(settings.dbt_dir, (".yml", ".yaml", ".sql", ".csv"))
     yield from _below(settings.project_root / "ingest", (".yml", ".yaml"))
 
