@@ -10,7 +10,8 @@ from cdp.declarations import Document, load, suggest
 from cdp.errors import DeclarationError
 from cdp.settings import Settings
 from reverse_etl import contract
-from reverse_etl.declaration import DestinationSpec, FieldMap, FieldRule, FieldType, ObjectSpec, Sync
+from reverse_etl.declaration import FieldMap, Sync
+from reverse_etl.destination_spec import DestinationSpec, FieldRule, FieldType, ObjectSpec
 
 DESTINATIONS = Path(__file__).resolve().parent / "destinations"
 
@@ -94,9 +95,11 @@ def resolve(name: str, settings: Settings) -> ResolvedSync:
     source = _source(document, settings)
     errors: list[DeclarationError] = []
     _check_purpose(document, source, errors)
-    if sync.mode == "mirror" and "delete" not in target.operations:
+    if sync.mode not in target.modes:
         errors.append(
-            document.error(("mode",), f"{spec.name} cannot delete {sync.object}", expected="upsert", fix="mode: upsert")
+            document.error(
+                ("mode",), f"{spec.name} cannot {sync.mode} {sync.object}", expected="one of " + ", ".join(target.modes)
+            )
         )
     fields = [
         field

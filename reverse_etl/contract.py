@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from cdp.declarations import load
 from cdp.errors import DeclarationError
 from cdp.settings import Settings
-from reverse_etl.declaration import FieldType
+from reverse_etl.destination_spec import FieldType
 
 SCHEMA = "activation"
 

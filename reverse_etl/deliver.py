@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from cdp.errors import CdpError
 from reverse_etl import masking
-from reverse_etl.destination import UNREADABLE, Batch, BatchRejectedError, Client, Outcome, Row, UnavailableError
+from reverse_etl.destination import (
+    UNREADABLE,
+    Batch,
+    BatchRejectedError,
+    Client,
+    Outcome,
+    Result,
+    Row,
+    Status,
+    UnavailableError,
+)
 
 if TYPE_CHECKING:
     from reverse_etl.ledger import Ledger
@@ -45,7 +55,7 @@ def deliver(plan: Plan, client: Client, ledger: Ledger, run_id: str, as_of: str)
             outcomes, answered = _send(client, batch)
         except CdpError as error:
             # Refused credentials: nothing of the batch was applied, and no later batch can fare better.
-            outcomes = {row.key: Outcome(row.key, "failed", error.what) for row in changing}
+            outcomes = {row.key: Outcome("failed", error.what) for row in changing}
             answered, delivery.error = True, error
         outcomes = {row.key: _complete(row, outcomes.get(row.key)) for row in changing}
         ledger.record(sync.name, run_id, changing, outcomes)
@@ -68,34 +78,38 @@ def batches_of(plan: Plan, as_of: str) -> Iterator[Batch]:
     spec, sync = plan.resolved.object, plan.resolved.sync
 
     def batch(rows: Sequence[Row]) -> Batch:
-        return Batch(sync.name, sync.object, rows, plan.resolved.options, as_of)
+        marks = hashlib.sha256("".join(f"{row.key}\0{row.payload_hash}\0" for row in rows).encode()).hexdigest()
+        return Batch(sync.name, sync.object, sync.mode, rows, plan.resolved.options, as_of, marks)
 
     if spec.delivery == "snapshot":
         yield batch([row for row, _ in _rows(plan)])
-    elif spec.group_by:
+    elif spec.batch.group_by:
         groups = ([row for row, _ in group] for _, group in itertools.groupby(_rows(plan), key=lambda pair: pair[1]))
-        for several in _chunks(groups, spec.batch_size):
+        for several in _chunks(groups, spec.batch.rows):
             yield batch([row for group in several for row in group])
     else:
         for _, same_kind in itertools.groupby(_rows(plan), key=lambda pair: pair[0].operation == "delete"):
-            for pairs in _chunks(same_kind, spec.batch_size):
+            for pairs in _chunks(same_kind, spec.batch.rows):
                 yield batch([row for row, _ in pairs])
 
 
 def _send(client: Client, batch: Batch) -> tuple[dict[str, Outcome], bool]:
     """Outcomes by key, and whether the destination answered. A refused batch is halved down to the bad rows."""
     changing = [row for row in batch.rows if row.operation != "unchanged"]
+    is_delete = all(row.operation == "delete" for row in batch.rows)
     try:
-        return {outcome.key: outcome for outcome in client.deliver(batch)}, True
+        call: Callable[[Batch], Result] = client.delete if is_delete and hasattr(client, "delete") else client.write
+        result = call(batch)
+        return {row.key: result.outcome(row.key) for row in changing}, True
     except UnavailableError as error:
-        unknown = error.effect_unknown
-        return {row.key: Outcome(row.key, "failed", str(error), effect_unknown=unknown) for row in changing}, False
+        status: Status = "in_doubt" if error.effect_unknown else "failed"
+        return {row.key: Outcome(status, str(error), error.code) for row in changing}, False
     except UNREADABLE as error:
         reason = f"the answer cannot be read ({type(error).__name__})"
-        return {row.key: Outcome(row.key, "failed", reason, effect_unknown=True) for row in changing}, False
+        return {row.key: Outcome("in_doubt", reason) for row in changing}, False
     except BatchRejectedError as error:
         if len(changing) <= 1 or len(changing) != len(batch.rows):
-            return {row.key: Outcome(row.key, "rejected", str(error)) for row in changing}, True
+            return {row.key: Outcome("rejected", str(error), error.code) for row in changing}, True
     middle, answered = len(changing) // 2, True
     outcomes: dict[str, Outcome] = {}
     for half in (changing[:middle], changing[middle:]):
@@ -107,7 +121,7 @@ def _send(client: Client, batch: Batch) -> tuple[dict[str, Outcome], bool]:
 
 def _complete(row: Row, outcome: Outcome | None) -> Outcome:
     if outcome is None:
-        return Outcome(row.key, "failed", "the destination did not say what became of the row", effect_unknown=True)
+        return Outcome("in_doubt", "the destination did not say what became of the row")
     return replace(outcome, reason=masking.redact(outcome.reason, row.payload)) if outcome.reason else outcome
 
 
@@ -115,11 +129,7 @@ def _rows(plan: Plan) -> Iterator[tuple[Row, str]]:
     """Rows with the text by which they are grouped."""
     for chunk in plan.operations.to_batches(max_chunksize=10_000):
         for r in chunk.to_pylist():
-            payload = json.loads(r["payload"])
-            yield (
-                Row(r["key"], r["operation"], payload, r["payload"], r["payload_hash"], r["in_doubt"]),
-                r["group_key"],
-            )
+            yield Row(r["key"], r["operation"], r["payload"], r["payload_hash"], r["in_doubt"]), r["group_key"]
 
 
 def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:

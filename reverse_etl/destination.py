@@ -1,18 +1,28 @@
-"""What the engine asks of a destination's client, and the words both use."""
+"""What the engine asks of a destination's client, and the words both use.
+
+A destination is a folder `destinations/<name>/` with `spec.yml` (destination_spec.py), `client.py` and `README.md`.
+`client.py` defines `connect(spec, connection, pace) -> Client`. docs/destinations.md is the recipe.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from cdp.settings import Settings, required_connection
-from reverse_etl.catalog import MappedField, ResolvedSync
-from reverse_etl.declaration import DestinationSpec
+from reverse_etl.destination_spec import DestinationSpec, Mode
 
-RowOperation = Literal["create", "update", "delete", "unchanged"]
-Status = Literal["acknowledged", "rejected", "failed"]
+if TYPE_CHECKING:
+    from reverse_etl.catalog import MappedField, ResolvedSync
+    from reverse_etl.pace import Pace
+
+RowOperation = Literal["create", "update", "append", "delete", "merge", "unchanged"]
+# `failed`: certainly not applied, worth another try. `in_doubt`: it may have been applied although no answer says so.
+Status = Literal["succeeded", "rejected", "failed", "in_doubt"]
 
 
 @dataclass(frozen=True)
@@ -21,44 +31,89 @@ class Row:
 
     key: str
     operation: RowOperation
-    payload: Mapping[str, Any]
     payload_json: str
     payload_hash: str
     # An earlier send of this key has no known outcome: the destination may hold something we did not record.
     in_doubt: bool = False
+    # Of a `merge`: the payload of the object that this one goes into.
+    into_json: str = ""
+
+    @cached_property
+    def payload(self) -> Mapping[str, Any]:
+        """Destination field -> value. Of a delete or a merge: as last acknowledged."""
+        return cast(Mapping[str, Any], json.loads(self.payload_json))
+
+    @cached_property
+    def into(self) -> Mapping[str, Any]:
+        """Of a `merge`: destination field -> value of the object that stays."""
+        return cast(Mapping[str, Any], json.loads(self.into_json or "{}"))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that go together, and what the call may need to know about its run."""
+    """Rows of one call, and what the call may need to know about its run."""
 
     sync: str
     object: str
+    mode: Mode
     rows: Sequence[Row]
     options: Mapping[str, str]
+    # The run's "now", ISO 8601 in UTC.
     as_of: str
+    # The same when the same batch is sent again after a crash, else different.
+    idempotency_key: str
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one row. `effect_unknown`: it may have been applied although no answer said so."""
+    """What became of one row. `code`: the vendor's own, a key of `errors:` in the spec; `request_id`: the vendor's."""
 
-    key: str
     status: Status
     reason: str = ""
-    effect_unknown: bool = False
+    code: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a batch: `rows` by key, all others as `others` says.
+
+    A row that is neither named nor covered by `others` is in doubt: silence is no success.
+    """
+
+    rows: Mapping[str, Outcome] = field(default_factory=dict)
+    others: Outcome | None = None
+
+    @classmethod
+    def all_succeeded(cls, request_id: str = "") -> Result:
+        """For destinations that accept or refuse a call as a whole."""
+        return cls(others=Outcome("succeeded", request_id=request_id))
+
+    @classmethod
+    def of(cls, rows: Iterable[Row], outcome: Outcome) -> Result:
+        """The same outcome for these rows, nothing about others."""
+        return cls({row.key: outcome for row in rows})
+
+    def outcome(self, key: str) -> Outcome:
+        """Of one row."""
+        found = self.rows.get(key) or self.others
+        return found or Outcome("in_doubt", "the destination did not say what became of the row", "no_answer")
 
 
 class BatchRejectedError(Exception):
-    """The destination refused the call as a whole and applied nothing of it."""
+    """The destination refused the call as a whole and applied nothing of it. The engine halves the batch."""
+
+    def __init__(self, reason: str, code: str = "") -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 class UnavailableError(Exception):
-    """No usable answer within the retry budget."""
+    """No usable answer within the retry budget. `effect_unknown`: the call may have been applied."""
 
-    def __init__(self, reason: str, *, effect_unknown: bool) -> None:
+    def __init__(self, reason: str, *, effect_unknown: bool, code: str = "unavailable") -> None:
         super().__init__(reason)
-        self.effect_unknown = effect_unknown
+        self.effect_unknown, self.code = effect_unknown, code
 
 
 # What reading an answer raises when it does not have the promised shape: a proxy's page, a changed contract.
@@ -66,28 +121,64 @@ UNREADABLE = (ValueError, KeyError, IndexError, TypeError, AttributeError)
 
 
 class Client(Protocol):
-    """Talks to one destination. Retries within its budget; knows nothing of plans or ledgers."""
+    """Talks to one destination. Retries within its budget; knows nothing of plans or ledgers.
+
+    Every method may raise UnavailableError, BatchRejectedError, or ConfigurationError when credentials are refused.
+    """
 
     def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
-        """Create at the destination what rows will refer to (custom properties, tags, folders)."""
+        """Create at the destination what rows will refer to (custom properties, tags, folders); called once a run.
 
-    def deliver(self, batch: Batch) -> Sequence[Outcome]:
-        """Send a batch; one outcome for each row that is not `unchanged`.
-
-        Raises BatchRejectedError, UnavailableError, or ConfigurationError when the credentials are refused.
+        Raises SchemaGoneError when a mapped field is no longer there and cannot be created.
         """
+
+    def write(self, batch: Batch) -> Result:
+        """Send creates, updates or appends, as `batch.mode` says. Batches of a grouped or snapshot object hold deletes, too."""
 
     def close(self) -> None:
         """Give connections back."""
 
 
+class Deletes(Protocol):
+    """Of objects with the mode `mirror` or `delete`."""
+
+    def delete(self, batch: Batch) -> Result:
+        """Remove the rows. What is not there is removed already: succeeded."""
+
+
+class ReadsBack(Protocol):
+    """Of objects with `reads_back: true`."""
+
+    def read_back(self, batch: Batch) -> Mapping[str, Mapping[str, Any] | None]:
+        """What stands at the destination: key -> field -> value in the payload's form, None where nothing stands.
+
+        A key that is left out is not known.
+        """
+
+
+class Merges(Protocol):
+    """Of objects with `merges: true`."""
+
+    def merge(self, batch: Batch) -> Result:
+        """Merge each row (its `payload`) into the object of its `into`, which stays."""
+
+
+class SchemaGoneError(Exception):
+    """A field that the sync fills does not exist at the destination."""
+
+    def __init__(self, fields: Sequence[str]) -> None:
+        super().__init__(", ".join(fields))
+        self.fields = tuple(fields)
+
+
 def connection_of(spec: DestinationSpec, settings: Settings) -> dict[str, str]:
-    """Base URL and secrets of a destination. Raises ConfigurationError naming what is not set."""
-    return required_connection(spec.name, list(spec.connection), settings)
+    """Base URL, secrets and defaults of a destination. Raises ConfigurationError naming what is not set."""
+    defaults = {name: key.default for name, key in spec.connection.items() if key.default is not None}
+    return {**defaults, **required_connection(spec.name, spec.required_settings, settings)}
 
 
-def connect(resolved: ResolvedSync, settings: Settings) -> Client:
-    """The client of a sync's destination: `destinations/<name>/client.py` defines `connect(spec, connection)`."""
+def connect(resolved: ResolvedSync, settings: Settings, pace: Pace) -> Client:
+    """The client of a sync's destination: `destinations/<name>/client.py` defines `connect(spec, connection, pace)`."""
     module = importlib.import_module(f"reverse_etl.destinations.{resolved.spec.name}.client")
-    client: Client = module.connect(resolved.spec, connection_of(resolved.spec, settings))
+    client: Client = module.connect(resolved.spec, connection_of(resolved.spec, settings), pace)
     return client

@@ -139,7 +139,7 @@ def field_changes(con: duckdb.DuckDBPyConnection, resolved: ResolvedSync) -> dic
 
 def operations(con: duckdb.DuckDBPyConnection, resolved: ResolvedSync) -> pa.Table:
     """Rows to deliver in order: groups together where calls are grouped, else writes before deletes; then by key."""
-    groups = [exp.Literal.string(f'$."{name}"').sql("duckdb") for name in resolved.object.group_by]
+    groups = [exp.Literal.string(f'$."{name}"').sql("duckdb") for name in resolved.object.batch.group_by]
     group_key = f"cast([{', '.join(f'json_extract(payload, {path})' for path in groups)}] as varchar)"
     order = "group_key, key" if groups else "operation = 'delete', key"
     kept = ("create", "update", "delete", "unchanged") if resolved.object.delivery == "snapshot" else OPERATIONS

@@ -23,6 +23,7 @@ from reverse_etl.deliver import Delivery, deliver
 from reverse_etl.destination import UNREADABLE, BatchRejectedError, UnavailableError, connect, connection_of
 from reverse_etl.errors import BlastRadiusError, PlanMovedError
 from reverse_etl.ledger import Ledger
+from reverse_etl.pace import Pace
 from reverse_etl.plan import Plan, make_plan, mapping_of
 
 
@@ -130,7 +131,8 @@ def _check(todo: Plan, accept: str | None) -> None:
 def _deliver(todo: Plan, ledger: Ledger, settings: Settings, run_id: str, as_of: str) -> Delivery:
     if todo.is_empty:
         return Delivery()
-    with closing(connect(todo.resolved, settings)) as client:
+    spec = todo.resolved.spec
+    with closing(connect(todo.resolved, settings, Pace(spec.retry, spec.rates))) as client:
         try:
             client.prepare(todo.resolved.fields, todo.resolved.options)
         except (UnavailableError, BatchRejectedError, *UNREADABLE) as error:
@@ -151,11 +153,11 @@ def _result(todo: Plan, delivery: Delivery, run_id: str) -> SyncResult:
         sync=todo.resolved.sync.name,
         run_id=run_id,
         plan_id=todo.plan_id,
-        created=count["create", "acknowledged"],
-        updated=count["update", "acknowledged"],
-        deleted=count["delete", "acknowledged"],
+        created=count["create", "succeeded"],
+        updated=count["update", "succeeded"],
+        deleted=count["delete", "succeeded"],
         rejected=of("rejected"),
-        failed=of("failed"),
+        failed=of("failed") + of("in_doubt"),
         not_attempted=delivery.not_attempted,
         invalid=todo.counts["invalid"],
         unchanged=todo.counts["unchanged"],

@@ -1,51 +1,43 @@
-"""HTTP with retries: the one place where clients wait, and where an answer's effect is judged known or unknown."""
+"""HTTP for clients: each call waits for its turn, and an answer's effect is judged known or unknown in one place."""
 
 from __future__ import annotations
 
 import email.utils
 import logging
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-import stamina
 
-from reverse_etl.declaration import Retry
-from reverse_etl.destination import UnavailableError
+from reverse_etl.destination_spec import DestinationSpec
+from reverse_etl.pace import Pace, TryAgain
 
 # httpx logs whole URLs, and some vendors want secrets in theirs.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 _NEVER_REACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
-
-@dataclass
-class TryAgain(Exception):
-    """The answer asks for another try: after how many seconds (None: by back-off), and was it perhaps applied?"""
-
-    reason: str
-    after: float | None = None
-    effect_unknown: bool = False
-
-
 Judge = Callable[[httpx.Response], None]
 
 
 def judge_status(response: httpx.Response) -> None:
     """Raise TryAgain on the statuses that HTTP defines as passing. 429 and 503 are refusals before any effect."""
-    if response.status_code in (423, 429, 477, 503):
-        raise TryAgain(f"status {response.status_code}", retry_after(response))
+    if response.status_code in (423, 425, 429, 477, 503):
+        code = "rate_limit" if response.status_code in (429, 477) else "unavailable"
+        raise TryAgain(f"status {response.status_code}", retry_after(response), code=code)
     if response.status_code >= 500 or response.status_code == 408:
         raise TryAgain(f"status {response.status_code}", retry_after(response), effect_unknown=True)
 
 
 def retry_after(response: httpx.Response) -> float | None:
     """Seconds of a Retry-After header, which may be a number or a date (RFC 9110, section 10.2.3)."""
-    written = response.headers.get("Retry-After", "").strip()
-    if not written:
-        return None
+    return seconds_until(response.headers.get("Retry-After", ""))
+
+
+def seconds_until(written: str) -> float | None:
+    """Seconds of a number, or until an HTTP date; None when it is neither."""
     try:
         return max(float(written), 0.0)
     except ValueError:
@@ -57,11 +49,23 @@ def retry_after(response: httpx.Response) -> float | None:
 
 
 class Http:
-    """A connection to one vendor."""
+    """Connections to one vendor. Thread-safe."""
 
-    def __init__(self, base_url: str, retry: Retry, timeout: float, headers: Mapping[str, str] | None = None) -> None:
-        self._client = httpx.Client(base_url=base_url.rstrip("/"), timeout=timeout, headers=dict(headers or {}))
-        self._retry = retry
+    def __init__(
+        self,
+        spec: DestinationSpec,
+        base_url: str,
+        pace: Pace,
+        headers: Mapping[str, str] | None = None,
+        token: Callable[[Http], str] | None = None,
+    ) -> None:
+        """`token` fetches a bearer token (by calls of its own, `token=False`); after a 401 it is fetched anew, once."""
+        limits = httpx.Limits(max_connections=spec.concurrency, max_keepalive_connections=spec.concurrency)
+        self._client = httpx.Client(
+            base_url=base_url.rstrip("/"), timeout=spec.timeout_seconds, headers=dict(headers or {}), limits=limits
+        )
+        self._pace, self._fetch, self._token, self._fresh = pace, token, "", False
+        self._lock = threading.RLock()
 
     def request(
         self,
@@ -69,54 +73,54 @@ class Http:
         path: str,
         *,
         json: Any = None,
+        content: bytes | str | None = None,
         params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         judge: Judge = judge_status,
+        token: bool = True,
     ) -> httpx.Response:
-        """One call, repeated while `judge` asks for it. Raises UnavailableError when the budget is used up.
+        """One call, repeated while `judge` raises TryAgain. Raises UnavailableError when the budget is used up.
 
         No reason carries the URL or the answer's text: both may hold secrets or personal data.
         """
-        retry, unknown = self._retry, False
 
-        def again(error: Exception) -> bool | float:
-            if not isinstance(error, TryAgain):
-                return False
-            if error.after is None:
-                return True
-            # stamina reads 0 as "no": wait at least a moment.
-            return max(error.after, 0.01) if error.after <= retry.longest_wait_seconds else False
+        def attempt() -> httpx.Response:
+            sent = dict(headers or {})
+            with_token = token and self._fetch is not None
+            if with_token:
+                sent["Authorization"] = f"Bearer {self._valid_token()}"
+            try:
+                response = self._client.request(method, path, json=json, content=content, params=params, headers=sent)
+            except _NEVER_REACHED as error:
+                raise TryAgain(type(error).__name__) from None
+            except httpx.TransportError as error:
+                # The request may have arrived and been applied before the answer was lost.
+                raise TryAgain(type(error).__name__, effect_unknown=True) from None
+            if response.status_code == 401 and with_token and self._renewed(sent["Authorization"]):
+                raise TryAgain("status 401", after=0.0)
+            if response.status_code != 401:
+                self._fresh = False
+            judge(response)
+            return response
 
-        try:
-            for attempt in stamina.retry_context(
-                on=again,
-                attempts=retry.attempts,
-                timeout=retry.budget_seconds,
-                wait_initial=retry.first_wait_seconds,
-                wait_max=retry.longest_wait_seconds,
-                wait_jitter=0,
-            ):
-                with attempt:
-                    try:
-                        response = self._once(method, path, json, params)
-                        judge(response)
-                    except TryAgain as error:
-                        unknown = unknown or error.effect_unknown
-                        raise
-                    return response
-        except TryAgain as error:
-            wait = f"; it asks to wait {error.after:g} s" if error.after else ""
-            raise UnavailableError(f"no usable answer: {error.reason}{wait}", effect_unknown=unknown) from None
-        raise AssertionError("unreachable")
-
-    def _once(self, method: str, path: str, json: Any, params: Mapping[str, str] | None) -> httpx.Response:
-        try:
-            return self._client.request(method, path, json=json, params=params)
-        except _NEVER_REACHED as error:
-            raise TryAgain(type(error).__name__) from None
-        except httpx.TransportError as error:
-            # The request may have arrived and been applied before the answer was lost.
-            raise TryAgain(type(error).__name__, effect_unknown=True) from None
+        return self._pace.call(attempt)
 
     def close(self) -> None:
         """Give connections back."""
         self._client.close()
+
+    def _valid_token(self) -> str:
+        with self._lock:
+            if not self._token and self._fetch is not None:
+                self._token, self._fresh = self._fetch(self), True
+            return self._token
+
+    def _renewed(self, refused: str) -> bool:
+        """Drop a refused token. False when it was fetched just now: then the credentials are wrong."""
+        with self._lock:
+            if refused != f"Bearer {self._token}":
+                return True  # another thread has renewed it meanwhile
+            if self._fresh:
+                return False
+            self._token = ""
+            return True

@@ -187,11 +187,11 @@ class Ledger(LedgerViews):
         if not rows:
             return
         at = now()
-        acknowledged = [row for row in rows if outcomes[row.key].status == "acknowledged"]
-        others = [row for row in rows if outcomes[row.key].status != "acknowledged"]
+        acknowledged = [row for row in rows if outcomes[row.key].status == "succeeded"]
+        others = [row for row in rows if outcomes[row.key].status != "succeeded"]
         stored = [row for row in acknowledged if row.operation != "delete"]
         # A row whose effect is unknown, now or from before, stays in doubt until an acknowledgement settles it.
-        settled = [row for row in others if not (outcomes[row.key].effect_unknown or row.in_doubt)]
+        settled = [row for row in others if not (outcomes[row.key].status == "in_doubt" or row.in_doubt)]
         with self._engine.begin() as con:
             delete_keys(con, state, sync, [row.key for row in acknowledged])
             if stored:
@@ -221,7 +221,7 @@ class Ledger(LedgerViews):
                     row.operation,
                     outcome.status,
                     outcome.reason,
-                    outcome.effect_unknown or row.in_doubt,
+                    outcome.status == "in_doubt" or row.in_doubt,
                 )
             con.execute(
                 outbox.insert(),

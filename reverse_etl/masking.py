@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from reverse_etl.declaration import FieldRule
+from reverse_etl.destination_spec import FieldRule
 
 HIDDEN = "•••"
 _EMAIL = re.compile(r"[^\s\"'<>\[\](),:;=]+@[^\s\"'<>\[\](),:;=]+")

@@ -8,7 +8,8 @@ from __future__ import annotations
 from sqlglot import exp
 
 from reverse_etl.catalog import MappedField, ResolvedSync
-from reverse_etl.declaration import FieldType
+from reverse_etl.destination_spec import FieldType
+from reverse_etl.normalise import normalised
 
 _SQL_TYPES: dict[FieldType, str] = {
     "text": "varchar",
@@ -68,6 +69,7 @@ def _value(field: MappedField) -> str:
     if kind == "text":
         # Sources say "nothing" as null and as empty text; destinations must not tell the two apart.
         value = f"nullif({value}, '')"
+        value = normalised(value, field.rule.normalise, field.rule.hash)
     if field.map.default is not None:
         value = f"coalesce({value}, try_cast({_text(str(field.map.default))} as {_SQL_TYPES[kind]}))"
     return value

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from cdp.declarations import json_schema
 from cdp.settings import PROJECT_ROOT
-from reverse_etl.declaration import DestinationSpec, Sync
+from reverse_etl.declaration import Sync
+from reverse_etl.destination_spec import DestinationSpec
 
 
 def schemas() -> dict[str, str]:

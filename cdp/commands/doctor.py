@@ -171,7 +171,7 @@ def _connections(settings: Settings) -> list[Finding]:
     needed = {name: list(d.value.connection) for name, d in active_sources(settings).items() if d.value.connection}
     for name in sync_names(settings):
         spec = resolve(name, settings).spec
-        needed.setdefault(spec.name, []).extend(k for k in spec.connection if k not in needed.get(spec.name, []))
+        needed.setdefault(spec.name, []).extend(k for k in spec.required_settings if k not in needed.get(spec.name, []))
     findings = []
     for name, keys in sorted(needed.items()):
         found = connection(name, settings)

@@ -14,13 +14,13 @@ from typing import Any
 
 import duckdb
 import pytest
-import stamina
 import uvicorn
 from starlette.applications import Starlette
 
 from cdp.settings import Settings
 from demo.emulators.destinations import hubspot
 from demo.emulators.faults import Fault
+from reverse_etl import pace
 
 CONTRACT = """
 models:
@@ -118,11 +118,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 @pytest.fixture(autouse=True)
-def quick_retries() -> Iterator[None]:
-    """Retries as many as in earnest, without waiting between them."""
-    stamina.set_testing(True, attempts=6, cap=True)
-    yield
-    stamina.set_testing(False)
+def quick_retries(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries as many as in earnest, without waiting between them; a test that uses `real_waits` waits."""
+    if "real_waits" not in request.fixturenames:
+        monkeypatch.setattr(pace.Pace, "_wait", lambda self, seconds: None)
+
+
+@pytest.fixture
+def real_waits() -> None:
+    """Asked for by tests whose emulator minds the time."""
 
 
 @dataclass

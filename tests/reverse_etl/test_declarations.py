@@ -29,7 +29,7 @@ WRONG_SYNCS = [
     ("key: email", "key: e_mail", ["contacts.yml:8", 'no column "e_mail"']),
     ("key: email", "key: first_name", ["contacts.yml:8", "the columns mapped to email"]),
     ("key: email", "key: []", ["contacts.yml:8", "at least 1"]),
-    ("mode: upsert", "mode: overwrite", ["contacts.yml:9", "'upsert' or 'mirror'"]),
+    ("mode: upsert", "mode: overwrite", ["contacts.yml:9", "'upsert', 'update_only'"]),
     ("firstname: first_name", "firstnam: first_name", ["contacts.yml:12", 'did you mean "firstname"?']),
     ("firstname: first_name", "firstname: firstname", ["contacts.yml:12", 'did you mean "first_name"?']),
     ("firstname: first_name", "firstname: lead_score", ["contacts.yml:12", "lead_score is number", "add `cast: text`"]),
@@ -93,11 +93,11 @@ def test_an_unknown_sync_is_told_with_the_nearest_name(project: Project) -> None
 
 def test_a_mirror_needs_a_destination_that_deletes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = catalog.destination("hubspot")
-    only_upsert = spec.objects["contacts"].model_copy(update={"operations": ["upsert"]})
+    only_upsert = spec.objects["contacts"].model_copy(update={"modes": ["upsert"]})
     narrower = spec.model_copy(update={"objects": {"contacts": only_upsert}})
     monkeypatch.setattr(catalog, "destination", lambda _: narrower)
     project.contact_sync(mode="mirror")
-    with pytest.raises(DeclarationError, match="hubspot cannot delete contacts"):
+    with pytest.raises(DeclarationError, match="hubspot cannot mirror contacts"):
         catalog.resolve("contacts", project.settings)
 
 

@@ -13,9 +13,10 @@ import httpx
 
 from cdp.errors import ConfigurationError
 from reverse_etl.catalog import MappedField
-from reverse_etl.declaration import DestinationSpec, FieldType
-from reverse_etl.destination import Batch, BatchRejectedError, Outcome, Row
+from reverse_etl.destination import Batch, BatchRejectedError, Outcome, Result, Row
+from reverse_etl.destination_spec import DestinationSpec, FieldType
 from reverse_etl.http import Http
+from reverse_etl.pace import Pace
 
 _CONTACTS = "/crm/v3/objects/contacts"
 _PROPERTIES = "/crm/v3/properties/contacts"
@@ -32,10 +33,10 @@ _PROPERTY_TYPES: dict[FieldType, tuple[str, str]] = {
 }
 
 
-def connect(spec: DestinationSpec, connection: Mapping[str, str]) -> HubSpot:
+def connect(spec: DestinationSpec, connection: Mapping[str, str], pace: Pace) -> HubSpot:
     """A client for `CDP_HUBSPOT__BASE_URL` with the private app's token `CDP_HUBSPOT__TOKEN`."""
     headers = {"Authorization": f"Bearer {connection['token']}"}
-    return HubSpot(Http(connection["base_url"], spec.retry, spec.timeout_seconds, headers))
+    return HubSpot(Http(spec, connection["base_url"], pace, headers))
 
 
 class HubSpot:
@@ -73,17 +74,9 @@ class HubSpot:
                 ]
             self._call("POST", _PROPERTIES, body, accept=(409,))
 
-    def deliver(self, batch: Batch) -> list[Outcome]:
-        """Upsert or archive up to 100 contacts."""
-        if batch.rows[0].operation == "delete":
-            return self._archive(batch.rows)
-        return self._upsert(batch.rows)
-
-    def close(self) -> None:
-        """Give connections back."""
-        self._http.close()
-
-    def _upsert(self, rows: Sequence[Row]) -> list[Outcome]:
+    def write(self, batch: Batch) -> Result:
+        """Upsert up to 100 contacts."""
+        rows = batch.rows
         traces = {f"row-{position}": row for position, row in enumerate(rows)}
         inputs = [
             {
@@ -100,19 +93,20 @@ class HubSpot:
         for result in answer.get("results", []):
             row = traces.get(result.get("objectWriteTraceId")) or by_email.get(result["properties"].get("email", ""))
             if row is not None:
-                outcomes[row.key] = Outcome(row.key, "acknowledged")
+                outcomes[row.key] = Outcome("succeeded")
         for error in answer.get("errors", []):
             context = error.get("context", {})
             marked = [traces.get(trace) for trace in context.get("objectWriteTraceId", [])]
             named = [by_email.get(email) for email in context.get("ids", [])]
             for row in [*marked, *named]:
                 if row is not None:
-                    outcomes[row.key] = Outcome(row.key, "rejected", _reason(error))
-        return list(outcomes.values())
+                    outcomes[row.key] = Outcome("rejected", _reason(error), str(error.get("category", "")))
+        return Result(outcomes)
 
-    def _archive(self, rows: Sequence[Row]) -> list[Outcome]:
+    def delete(self, batch: Batch) -> Result:
+        """Archive up to 100 contacts."""
         # Archiving takes record ids only, so the addresses are looked up first. An unknown address is archived already.
-        emails = {row.key: str(row.payload["email"]) for row in rows}
+        emails = {row.key: str(row.payload["email"]) for row in batch.rows}
         found = self._call(
             "POST",
             f"{_CONTACTS}/batch/read",
@@ -121,7 +115,26 @@ class HubSpot:
         ids = [{"id": result["id"]} for result in found.get("results", [])]
         if ids:
             self._call("POST", f"{_CONTACTS}/batch/archive", {"inputs": ids})
-        return [Outcome(row.key, "acknowledged") for row in rows]
+        return Result.all_succeeded()
+
+    def read_back(self, batch: Batch) -> dict[str, Mapping[str, Any] | None]:
+        """The properties of up to 100 contacts as HubSpot holds them, as text."""
+        names = sorted({name for row in batch.rows for name in row.payload})
+        found = self._call(
+            "POST",
+            f"{_CONTACTS}/batch/read",
+            {
+                "idProperty": "email",
+                "properties": names,
+                "inputs": [{"id": str(row.payload["email"])} for row in batch.rows],
+            },
+        ).json()
+        held = {result["properties"]["email"]: result["properties"] for result in found.get("results", [])}
+        return {row.key: _as_payload(row, held.get(str(row.payload["email"]))) for row in batch.rows}
+
+    def close(self) -> None:
+        """Give connections back."""
+        self._http.close()
 
     def _call(self, method: str, path: str, body: Any = None, accept: tuple[int, ...] = ()) -> httpx.Response:
         response = self._http.request(method, path, json=body)
@@ -136,7 +149,18 @@ class HubSpot:
                 "crm.schemas.contacts.read/write",
                 fix="correct CDP_HUBSPOT__TOKEN and run again",
             )
-        raise BatchRejectedError(_reason(_error_of(response)) or f"status {status}")
+        error = _error_of(response)
+        raise BatchRejectedError(_reason(error) or f"status {status}", str(error.get("category", status)))
+
+
+def _as_payload(row: Row, held: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """HubSpot holds texts: a property that reads as ours would be written is ours."""
+    if held is None:
+        return None
+    return {
+        name: value if _written(value) == (held.get(name) or "") else held.get(name)
+        for name, value in row.payload.items()
+    }
 
 
 def _written(value: Any) -> str:

@@ -16,32 +16,32 @@ from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 import paramiko
-import stamina
 
 from cdp.errors import ConfigurationError
 from reverse_etl.catalog import MappedField
-from reverse_etl.declaration import DestinationSpec, Retry
-from reverse_etl.destination import Batch, Outcome, Row, UnavailableError
+from reverse_etl.destination import Batch, Result, Row
+from reverse_etl.destination_spec import DestinationSpec
+from reverse_etl.pace import Pace, TryAgain
 
 T = TypeVar("T")
 
 _OPERATION = "operation"
 
 
-def connect(spec: DestinationSpec, connection: Mapping[str, str]) -> SftpCsv:
+def connect(spec: DestinationSpec, connection: Mapping[str, str], pace: Pace) -> SftpCsv:
     """A client for `CDP_SFTP_CSV__HOST`. The server's key must be `CDP_SFTP_CSV__HOST_KEY` ("ssh-ed25519 AAAA...")."""
     if not connection["port"].isdigit():
         raise ConfigurationError(
             f'CDP_SFTP_CSV__PORT is "{connection["port"]}"', where="sftp_csv", expected="a port number"
         )
-    return SftpCsv(connection, spec.retry, spec.timeout_seconds)
+    return SftpCsv(connection, pace, spec.timeout_seconds)
 
 
 class SftpCsv:
     """See `reverse_etl.destination.Client`. Connects on first use."""
 
-    def __init__(self, connection: Mapping[str, str], retry: Retry, timeout: float) -> None:
-        self._connection, self._retry, self._timeout = connection, retry, timeout
+    def __init__(self, connection: Mapping[str, str], pace: Pace, timeout: float) -> None:
+        self._connection, self._pace, self._timeout = connection, pace, timeout
         self._ssh: paramiko.SSHClient | None = None
         self._columns: list[str] = []
 
@@ -50,7 +50,7 @@ class SftpCsv:
         self._columns = [field.name for field in fields]
         self._repeatedly(lambda sftp: _make_folder(sftp, options["folder"]))
 
-    def deliver(self, batch: Batch) -> list[Outcome]:
+    def write(self, batch: Batch) -> Result:
         """Write one file. All rows share its fate."""
         folder, name = PurePosixPath(batch.options["folder"]), batch.options["file"]
         if batch.object == "snapshot":
@@ -61,7 +61,11 @@ class SftpCsv:
             moment = "".join(c for c in batch.as_of if c.isalnum())
             name = f"{PurePosixPath(name).stem}_{moment}_{hashlib.sha256(content).hexdigest()[:12]}.csv"
         self._repeatedly(lambda sftp: _put(sftp, str(folder / name), content))
-        return [Outcome(row.key, "acknowledged") for row in batch.rows if row.operation != "unchanged"]
+        return Result.all_succeeded()
+
+    def delete(self, batch: Batch) -> Result:
+        """A file of rows to delete (`delta` only: a snapshot is always written whole)."""
+        return self.write(batch)
 
     def close(self) -> None:
         """Hang up."""
@@ -81,32 +85,24 @@ class SftpCsv:
 
     def _repeatedly(self, step: Callable[[paramiko.SFTPClient], T]) -> T:
         """Run a step that may be repeated, on a fresh connection after each failure of the connection."""
-        retry, begun = self._retry, False
 
-        def passing(error: Exception) -> bool:
-            # Refusals of the file system come as OSError with an errno; broken connections without, or as these.
-            return isinstance(error, paramiko.SSHException | EOFError | ConnectionError | TimeoutError)
+        def attempt() -> T:
+            begun = False
+            try:
+                sftp = self._open()
+                begun = True
+                with sftp:
+                    return step(sftp)
+            except (paramiko.SSHException, EOFError, ConnectionError, TimeoutError) as error:
+                # Refusals of the file system come as OSError with an errno; broken connections without, or as these.
+                self.close()
+                raise TryAgain(f"no connection: {type(error).__name__}", effect_unknown=begun) from None
+            except Exception:
+                self.close()
+                raise
 
         try:
-            for attempt in stamina.retry_context(
-                on=passing,
-                attempts=retry.attempts,
-                timeout=retry.budget_seconds,
-                wait_initial=retry.first_wait_seconds,
-                wait_max=retry.longest_wait_seconds,
-                wait_jitter=0,
-            ):
-                with attempt:
-                    try:
-                        sftp = self._open()
-                        begun = True
-                        with sftp:
-                            return step(sftp)
-                    except Exception:
-                        self.close()
-                        raise
-        except (paramiko.SSHException, EOFError, ConnectionError, TimeoutError) as error:
-            raise UnavailableError(f"no connection: {type(error).__name__}", effect_unknown=begun) from None
+            return self._pace.call(attempt)
         except OSError as error:
             # A full disk or a missing right concerns the whole file: no smaller batch would fare better.
             raise ConfigurationError(
@@ -115,7 +111,6 @@ class SftpCsv:
                 expected="a folder that the user may write to, and room in it",
                 fix="ask the server's owner, or choose another options.folder in the sync",
             ) from None
-        raise AssertionError("unreachable")
 
     def _open(self) -> paramiko.SFTPClient:
         if self._ssh is None:

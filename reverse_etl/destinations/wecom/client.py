@@ -14,9 +14,10 @@ import httpx
 
 from cdp.errors import ConfigurationError
 from reverse_etl.catalog import MappedField
-from reverse_etl.declaration import DestinationSpec
-from reverse_etl.destination import Batch, BatchRejectedError, Outcome, Row, UnavailableError
-from reverse_etl.http import Http, TryAgain, judge_status
+from reverse_etl.destination import Batch, BatchRejectedError, Outcome, Result, Row, Status, UnavailableError
+from reverse_etl.destination_spec import DestinationSpec
+from reverse_etl.http import Http, judge_status
+from reverse_etl.pace import Pace, TryAgain
 
 _CONTACT = "/cgi-bin/externalcontact"
 _TAGS_A_CALL = 100
@@ -39,13 +40,13 @@ class WeComRefusal(BatchRejectedError):
     """An errcode that concerns what was asked, not the connection."""
 
     def __init__(self, errcode: int, errmsg: str) -> None:
-        super().__init__(f"errcode {errcode}: {errmsg}")
+        super().__init__(f"errcode {errcode}: {errmsg}", str(errcode))
         self.errcode = errcode
 
 
-def connect(spec: DestinationSpec, connection: Mapping[str, str]) -> WeCom:
+def connect(spec: DestinationSpec, connection: Mapping[str, str], pace: Pace) -> WeCom:
     """A client for the corporation `CDP_WECOM__CORPID` and the app that owns `CDP_WECOM__CORPSECRET`."""
-    http = Http(connection["base_url"], spec.retry, spec.timeout_seconds)
+    http = Http(spec, connection["base_url"], pace)
     return WeCom(http, connection["corpid"], connection["corpsecret"])
 
 
@@ -62,44 +63,48 @@ class WeCom:
         """Read our group of the tag library."""
         self._read_tags(options["tag_group"])
 
-    def deliver(self, batch: Batch) -> list[Outcome]:
+    def write(self, batch: Batch) -> Result:
         """One call of mark_tag for each follow relation among the rows, with all its additions and removals."""
         group_name = batch.options["tag_group"]
         wanted = {str(row.payload["tag_name"]) for row in batch.rows if row.operation != "delete"}
         refused = self._create_tags(wanted, group_name)
-        outcomes: list[Outcome] = []
+        outcomes: dict[str, Outcome] = {}
         relations = itertools.groupby(
             batch.rows, key=lambda row: (row.payload["userid"], row.payload["external_userid"])
         )
-        for (userid, external_userid), rows in relations:
+        for (userid, external_userid), group in relations:
+            rows = list(group)
             try:
-                outcomes += self._mark(str(userid), str(external_userid), list(rows), refused)
-            except UnavailableError:
+                outcomes |= self._mark(str(userid), str(external_userid), rows, refused)
+            except UnavailableError as error:
                 if not outcomes:
                     raise
-                # What was marked before stays acknowledged; the engine takes rows without an outcome for in doubt.
-                break
-        return outcomes
+                # What was marked before has its outcome; the relation under way may have, those behind it have not begun.
+                status: Status = "in_doubt" if error.effect_unknown else "failed"
+                outcomes |= {row.key: Outcome(status, str(error), error.code) for row in rows}
+                return Result(outcomes, Outcome("failed", str(error), error.code))
+        return Result(outcomes)
 
     def close(self) -> None:
         """Give connections back."""
         self._http.close()
 
-    def _mark(self, userid: str, external_userid: str, rows: list[Row], refused: Mapping[str, str]) -> list[Outcome]:
+    def _mark(
+        self, userid: str, external_userid: str, rows: list[Row], refused: Mapping[str, str]
+    ) -> dict[str, Outcome]:
         tags = self._tag_ids or {}
-        outcomes = [
-            Outcome(row.key, "rejected", refused[name])
-            for row in rows
-            if row.operation != "delete" and (name := str(row.payload["tag_name"])) in refused
-        ]
-        adding = [row for row in rows if row.operation != "delete" and str(row.payload["tag_name"]) in tags]
-        removing = [row for row in rows if row.operation == "delete" and str(row.payload["tag_name"]) in tags]
-        # A tag that is no longer in the library is on nobody.
-        outcomes += [
-            Outcome(row.key, "acknowledged")
-            for row in rows
-            if row.operation == "delete" and str(row.payload["tag_name"]) not in tags
-        ]
+        done, outcomes = Outcome("succeeded"), {}
+        adding: list[Row] = []
+        removing: list[Row] = []
+        for row in rows:
+            name = str(row.payload["tag_name"])
+            if row.operation != "delete" and name in refused:
+                outcomes[row.key] = Outcome("rejected", refused[name])
+            elif name in tags:
+                (removing if row.operation == "delete" else adding).append(row)
+            elif row.operation == "delete":
+                # A tag that is no longer in the library is on nobody.
+                outcomes[row.key] = done
         if not adding and not removing:
             return outcomes
         body = {
@@ -111,14 +116,15 @@ class WeCom:
         try:
             self._call("mark_tag", body)
         except WeComRefusal as refusal:
-            gone = refusal.errcode in _NOT_A_RELATION
             if refusal.errcode == 40068:
                 # Somebody deleted a tag of ours while we ran: the next run reads the library again.
                 self._tag_ids = None
+            no = Outcome("rejected", str(refusal), refusal.code)
             # Where the relation has ended its tags have ended with it.
-            outcomes += [Outcome(row.key, "acknowledged" if gone else "rejected", str(refusal)) for row in removing]
-            return outcomes + [Outcome(row.key, "rejected", str(refusal)) for row in adding]
-        return outcomes + [Outcome(row.key, "acknowledged") for row in [*adding, *removing]]
+            gone = refusal.errcode in _NOT_A_RELATION
+            outcomes |= {row.key: done if gone else no for row in removing}
+            return outcomes | {row.key: no for row in adding}
+        return outcomes | {row.key: done for row in [*adding, *removing]}
 
     def _read_tags(self, group_name: str) -> dict[str, str]:
         groups = self._call("get_corp_tag_list", {}).get("tag_group", [])
