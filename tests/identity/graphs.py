@@ -48,7 +48,7 @@ def random_rows(rng: random.Random, types: dict[str, Type], records: int) -> lis
 
 def random_overrides(rng: random.Random, rows: list[Seen]) -> list[Override]:
     """A few decisions, some about identifiers that nobody has, some that contradict each other, some in a circle."""
-    names = sorted({r.name for r in rows}) + [("email", "unheard of")]
+    names = [*sorted({r.name for r in rows}), ("email", "unheard of")]
     found = []
     for _ in range(rng.choice([0, 0, 1, 3, 8])):
         left, right = rng.choice(names), rng.choice(names)

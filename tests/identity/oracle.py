@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from hashlib import md5
 
 Name = tuple[str, str]  # identifier type and value
 
@@ -59,7 +59,7 @@ class Answer:
 
 def key(name: Name) -> int:
     """63 bits of MD5 of `type:value`."""
-    return int.from_bytes(hashlib.md5(f"{name[0]}:{name[1]}".encode()).digest()[8:], "little") >> 1
+    return int.from_bytes(md5(f"{name[0]}:{name[1]}".encode(), usedforsecurity=False).digest()[8:], "little") >> 1
 
 
 def period(type_: Type, first: date | None) -> object:
@@ -136,7 +136,7 @@ def answer(rows: Iterable[Seen], types: dict[str, Type], overrides: Iterable[Ove
 
     def person(group: set[Name]) -> str:
         founder = min(group, key=lambda n: (first[n], types[n[0]].priority, key(n)))
-        return "p_" + hashlib.md5(f"{founder[0]}:{founder[1]}".encode()).hexdigest()
+        return "p_" + md5(f"{founder[0]}:{founder[1]}".encode(), usedforsecurity=False).hexdigest()
 
     persons = {n: person(groups[n]) for n in known}
     strongest = {r: min((n for n in found if n in known), key=strength, default=None) for r, found in records.items()}

@@ -65,9 +65,11 @@ def test_increments_end_where_a_rebuild_ends(number: int) -> None:
     steps = rng.choice([2, 4, 7])
     for step in range(steps):
         batch = rows[len(rows) * step // steps : len(rows) * (step + 1) // steps]
+        known = {(r.record, r.name) for r in there}
+        batch = [r for r in batch if (r.record, r.name) not in known]
         graphs.observe(engine, batch, provider=rng.choice(["one", "two", f"batch {step}"]))
         there += batch
-        event = rng.choice(["nothing", "delete", "correct", "overrides", "rules", "nothing new"])
+        event = rng.choice(["nothing", "delete", "correct", "again", "overrides", "rules", "nothing new"])
         some = rng.sample(there, k=min(len(there), rng.choice([1, 3])))
         if event in ("delete", "correct"):
             graphs.retract(engine, some)
@@ -81,6 +83,9 @@ def test_increments_end_where_a_rebuild_ends(number: int) -> None:
             moved = list({(r.record, r.name): r for r in moved if (r.record, r.name) not in taken}.values())
             graphs.observe(engine, moved, provider="one")
             there += moved
+        if event == "again":
+            graphs.observe(engine, some, provider=rng.choice(["one", "two"]))
+            there += some
         if event == "overrides":
             overrides = graphs.random_overrides(rng, there or rows)
         if event == "rules":
