@@ -34,7 +34,10 @@ def compile_sources(settings: Settings) -> dict[Path, str]:
     shapes = load_shapes(settings).value.shapes
     files = {
         Path("macros/generated/active_sources.sql"): _active_macro(list(active)),
-        Path("macros/generated/patterns.sql"): _pattern_macros(settings),
+        Path("macros/generated/patterns.sql"): pattern_macros(
+            settings.dbt_dir / "seeds" / "identity" / "blocked_identifiers.csv",
+            settings.dbt_dir / "seeds" / "profiles" / "test_accounts.csv",
+        ),
         Path("models/generated/raw/_raw__sources.yml"): _yaml({"version": 2, "sources": [_dbt_source(active)]}),
     }
     for name, shape in shapes.items():
@@ -57,12 +60,10 @@ def _active_macro(names: list[str]) -> str:
     )
 
 
-def _pattern_macros(settings: Settings) -> str:
+def pattern_macros(blocked_path: Path, tests_path: Path) -> str:
     """The pattern seeds as constants in SQL: a pattern that comes from a join is compiled anew for every row (measured:
     277 s instead of 1 s on 540,000 rows)."""
-    seeds = settings.dbt_dir / "seeds"
-    blocked = _rows(seeds / "identity" / "blocked_identifiers.csv")
-    tests = _rows(seeds / "profiles" / "test_accounts.csv")
+    blocked, tests = _rows(blocked_path), _rows(tests_path)
 
     def case(rows: list[dict[str, str]], type_key: str) -> str:
         cases = []
@@ -153,11 +154,14 @@ final as (
     select
         source,
         record_id,
+        sequence as record_key,
         sequence,
         observed_at,
         identifier_type,
         case when is_usable then normalised_value end as identifier_value,
         case when is_usable then {{{{ hash_key("identifier_type || ':' || normalised_value") }}}} end as identifier_key,
+        case when is_usable then {{{{ hash_check("identifier_type || ':' || normalised_value") }}}} end as identifier_check,
+        null::smallint as tier,
         case when not is_usable then found_value end as unusable_value,
         provider
     from provided
@@ -274,9 +278,12 @@ _OBSERVATION_DOCS: dict[str, Any] = {
     "description": "Every identifier on every record, normalised. One row is one identifier type on one raw row (sequence, identifier_type, provider).",
     "columns": [
         *_COMMON,
+        _column("record_key", "Groups what stands on one record: the raw row's sequence.", "not_null"),
         _column("identifier_type", "Type, a row of identifier_types.", "not_null"),
         _column("identifier_value", "Normalised value; null when it does not fit the type's pattern."),
         _column("identifier_key", "63-bit hash of type and value; null with identifier_value."),
+        _column("identifier_check", "63 other bits of the hash: tells two values under one key apart."),
+        _column("tier", "Tier of the evidence, where the record says one; else the type's."),
         _column("unusable_value", "What was found, where it cannot be used as an identifier."),
         _column("provider", "Version of the declaration that gave the row."),
     ],

@@ -11,7 +11,7 @@ import yaml
 from tests.identity.models import resolved
 
 SCENARIOS = sorted(p.parent for p in (Path(__file__).resolve().parents[1] / "scenarios").glob("*/expect.yml"))
-KNOWN_KEYS = {"persons", "founders", "shared", "nobody"}
+KNOWN_KEYS = {"persons", "founders", "shared", "nobody", "refused"}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -27,12 +27,16 @@ def test_scenario(scenario: Path) -> None:
     assert sorted(records) == sorted([r for person in expected["persons"] for r in person] + nobody), (
         "every record is expected"
     )
-    with resolved(records) as con:
+    overrides = read(scenario / "overrides.yml")["overrides"] if (scenario / "overrides.yml").exists() else None
+    with resolved(records, overrides) as con:
         persons: dict[str, set[str]] = {}
         for record, person in con.execute("select record_id, person_id from record_person").fetchall():
             persons.setdefault(person, set()).add(record)
         shared = con.execute(
             "select identifier_type || ':' || identifier_value from identifier where is_shared"
+        ).fetchall()
+        refused = con.execute(
+            "select list_sort([left_type || ':' || left_value, right_type || ':' || right_value]), rule from identity_refusal"
         ).fetchall()
         for record, founder in expected.get("founders", {}).items():
             found = con.execute(
@@ -43,6 +47,9 @@ def test_scenario(scenario: Path) -> None:
             assert found == [(founder,)]
     assert sorted(map(sorted, persons.values())) == sorted(map(sorted, expected["persons"]))
     assert sorted(value for (value,) in shared) == sorted(expected.get("shared", []))
+    assert sorted((sorted(pair), rule) for pair, rule in refused) == sorted(
+        (sorted(r["pair"]), r["rule"]) for r in expected.get("refused", [])
+    )
 
 
 def test_there_are_scenarios() -> None:

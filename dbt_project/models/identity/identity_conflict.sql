@@ -1,5 +1,6 @@
--- Persons that hold more of an identifier than its limit. One row is one person and type; to be empty but for what the
--- sources contradict themselves in, and read together with the shared identifiers.
+-- Persons that hold more of an identifier than its limit: what overrides brought together. One row is one person and type.
+{{ config(materialized='view') }}
+
 with identifiers as (
     select * from {{ ref('person_identifier') }}
 ),
@@ -7,6 +8,7 @@ with identifiers as (
 types as (
     select * from {{ ref('identifier_types') }}
     where max_per_person is not null
+        and max_period is null
 ),
 
 final as (

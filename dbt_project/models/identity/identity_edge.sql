@@ -1,33 +1,74 @@
--- What ties identifiers together. One row is one pair: the strongest identifier of a record and another one on it.
--- All edges are of the deterministic tier for now; the rule engine's further tiers and refusals have their place here.
-with observations as (
-    select * from {{ ref('identifier_observation') }}
-    where identifier_key is not null
-),
+-- What ties identifiers together. One row is one pair (left_key < right_key) with the least (tier, sequence) of its evidence.
+-- Evidence is a star on each record, from its strongest stitching identifier to each other one; and overrides, of tier 0.
+{{ config(materialized='incremental', incremental_strategy='append', on_schema_change='fail', pre_hook="{{ forget('left_key') }}") }}
 
-records as (
-    select * from {{ ref('record_identifier') }}
+-- depends_on: {{ ref('identity_reopened') }}, {{ ref('observation_reopened') }}, {{ ref('identifier_observation') }}
+with records as (
+    select
+        record_key,
+        identifier_key,
+        sequence,
+        tier
+    from {{ ref('record_identifier') }}
     where stitching_count > 1
+        -- a reopened record may be there for a shared identifier alone: then what it ties is not computed anew
+        and {{ is_reopened('identifier_key') }}
 ),
 
 stitching as (
-    select identifier_key
-    from {{ ref('identifier') }}
-    where is_stitching
+    select
+        identifiers.identifier_key,
+        types.tier
+    from {{ ref('identifier') }} as identifiers
+    inner join {{ ref('int_identity__type_numbered') }} as types on identifiers.type_no = types.type_no
+    where identifiers.is_stitching
+),
+
+evidence as (
+    select
+        records.identifier_key as one_key,
+        observations.identifier_key as other_key,
+        greatest(records.tier, coalesce(observations.tier, stitching.tier)) as tier,
+        greatest(records.sequence, observations.sequence) as sequence
+    from {{ identity_observations() }} as observations
+    inner join records
+        on observations.record_key = records.record_key
+        and observations.identifier_key <> records.identifier_key
+    inner join stitching on observations.identifier_key = stitching.identifier_key
+    union all
+    select
+        overrides.left_key,
+        overrides.right_key,
+        0 as tier,
+        overrides.sequence
+    from {{ ref('int_identity__override_keyed') }} as overrides
+    inner join {{ ref('identifier') }} as one on overrides.left_key = one.identifier_key
+    inner join {{ ref('identifier') }} as other on overrides.right_key = other.identifier_key
+    where overrides.action = 'merge'
+        and one.blocked_reason is null
+        and other.blocked_reason is null
+        and {{ is_reopened('overrides.left_key') }}
+),
+
+pairs as (
+    select
+        least(one_key, other_key) as left_key,
+        greatest(one_key, other_key) as right_key,
+        -- tier and sequence as one number: the least of both together
+        min((tier::hugeint << 63) | sequence::bigint) as least_evidence,
+        count(*) as record_count
+    from evidence
+    group by least(one_key, other_key), greatest(one_key, other_key)
 ),
 
 final as (
     select
-        records.identifier_key as left_key,
-        observations.identifier_key as right_key,
-        'deterministic' as tier,
-        min(observations.sequence) as first_sequence,
-        count(*) as record_count
-    from records
-    inner join observations on records.sequence = observations.sequence
-    inner join stitching on observations.identifier_key = stitching.identifier_key
-    where records.identifier_key <> observations.identifier_key
-    group by records.identifier_key, observations.identifier_key
+        left_key,
+        right_key,
+        (least_evidence >> 63)::smallint as tier,
+        (least_evidence & 9223372036854775807)::bigint as sequence,
+        record_count
+    from pairs
 )
 
 select * from final

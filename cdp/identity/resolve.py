@@ -1,0 +1,235 @@
+"""`cdp identity resolve`: the identity models on anybody's file of observations."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from sqlglot import exp
+
+from cdp.errors import ConfigurationError, DeclarationError, RunError
+from cdp.identity.rules import LONGEST_VALUE, Rules, load_rules
+from cdp.identity.scratch import build, make_project
+from cdp.settings import Settings
+from cdp.warehouse import open_database
+
+REQUIRED = ("record_id", "sequence", "identifier_type", "identifier_value")
+Patterns = Callable[[Path, Path], str]
+# What is written: file -> query. Each ends in a total order, so that the same answer is the same bytes.
+OUTPUTS = {
+    "person_identifier": """
+        select identifier_type, identifier_value, person_id from identity.person_identifier
+        order by identifier_type, identifier_value""",
+    "record_person": "select record_id, person_id from identity.record_person order by record_id",
+    "refusals": """
+        select r.left_type, r.left_value, r.right_type, r.right_value, r.tier, r.sequence, r.rule,
+            (
+                select min(o.record_id) from conformed.identifier_observation as o
+                inner join conformed.identifier_observation as p on o.record_key = p.record_key
+                where o.identifier_key = r.left_key and p.identifier_key = r.right_key
+                    and greatest(o.sequence, p.sequence) = r.sequence
+            ) as record_id
+        from identity.identity_refusal as r
+        order by r.left_type, r.left_value, r.right_type, r.right_value""",
+    "rejected": """
+        select record_id, identifier_type, unusable_value as identifier_value, reason, count(*) as row_count
+        from conformed.identifier_observation where reason is not null
+        group by all order by all""",
+}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a call did. `rejected`: rows of all calls so far that could not be used, by reason. `seconds` by model."""
+
+    identifiers: int
+    persons: int
+    records: int
+    refusals: int
+    rejected: dict[str, int]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+def resolve(
+    observations: Path, rules_dir: Path | None, out: Path, state: Path | None, settings: Settings, patterns: Patterns
+) -> Resolved:
+    """Land the file, build identity, write the answer to `out`. With `state` calls add up: several files in any order end in the
+    same bytes as one file with all. `patterns` makes the macros of blocked values from two seeds.
+
+    Raises DeclarationError for a wrong file or rule, ConfigurationError for a folder that cannot be used.
+    """
+    rules = load_rules(rules_dir, settings.dbt_dir / "seeds" / "identity")
+    if not observations.is_file():
+        raise DeclarationError("there is no such file", where=str(observations), expected="a Parquet or CSV file")
+    with ExitStack() as stack:
+        folder = state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cdp-identity-")))
+        _prepare(folder, rules)
+        warehouse = folder / "warehouse.duckdb"
+        provider = _land(observations, warehouse, settings)
+        project = folder / "project"
+        make_project(project, settings, rules, _patterns(project, rules, settings, patterns), _observation_model(rules))
+        seconds = build(project, warehouse, settings, {"provider": provider, "as_of": "1970-01-01"})
+        shutil.rmtree(project)
+        out.mkdir(parents=True, exist_ok=True)
+        return _write(warehouse, out, settings, seconds)
+
+
+def _prepare(folder: Path, rules: Rules) -> None:
+    """A state belongs to the rules it was begun with: other patterns or normalisers would read its rows otherwise."""
+    mark = folder / "rules.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if mark.exists() and json.loads(mark.read_text(encoding="utf-8"))["digest"] != rules.digest:
+            raise DeclarationError(
+                "was begun with other identifier types or blocked values",
+                where=str(folder),
+                expected="the same rules in every call; only overrides may change",
+                fix="give another --state folder, and all files again",
+            )
+        mark.write_text(json.dumps({"digest": rules.digest}), encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"cannot be written: {error.strerror or error}", where=str(folder)) from error
+
+
+def _land(observations: Path, warehouse: Path, settings: Settings) -> str:
+    """`landed.row`: a view of the file with typed columns; the number of this call as the provider of its rows."""
+    con = open_database(warehouse, read_only=False, settings=settings)
+    try:
+        columns = _columns(con, observations)
+        con.execute("create schema if not exists landed")
+        con.execute(f"create or replace view landed.row as {_typed(_reader(observations), columns)}")
+        known = "select count(*) from duckdb_tables() where schema_name = 'conformed' and table_name = 'identifier_observation'"
+        if not con.execute(known).fetchall()[0][0]:
+            return "file 1"
+        highest = con.execute(
+            "select max(split_part(provider, ' ', 2)::int) from conformed.identifier_observation"
+        ).fetchall()
+        return f"file {(highest[0][0] or 0) + 1}"
+    finally:
+        con.close()
+
+
+def _reader(path: Path) -> str:
+    text = exp.Literal.string(str(path.resolve())).sql(dialect="duckdb")
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return f"read_parquet({text}, file_row_number = true)"
+    return (
+        f"(select *, row_number() over () as file_row_number from read_csv({text}, header = true, all_varchar = true,"
+        " auto_detect = true, null_padding = false, quote = '\"'))"
+    )
+
+
+def _columns(con: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
+    """Column -> type. Raises DeclarationError when the file cannot be read or lacks a column."""
+    try:
+        found = con.execute(f"describe select * from {_reader(path)}").fetchall()
+    except duckdb.Error as error:
+        raise DeclarationError(
+            f"cannot be read: {str(error).splitlines()[0]}", where=str(path), expected="Parquet, or CSV with a header in UTF-8"
+        ) from None  # fmt: skip
+    columns = {str(name): str(type_) for name, type_, *_ in found}
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing:
+        raise DeclarationError(
+            f"has no column {', '.join(missing)}",
+            where=str(path),
+            expected="the columns " + ", ".join(REQUIRED) + "; optional tier, observed_at",
+        )
+    return columns
+
+
+def _typed(reader: str, columns: dict[str, str]) -> str:
+    def text(name: str) -> str:
+        return f"try(decode({name}))" if columns[name] == "BLOB" else f"{name}::varchar"
+
+    tier, time = "null::smallint", "null::timestamp"
+    wrong_tier = wrong_time = "false"
+    if "tier" in columns:
+        given = "nullif(trim(tier::varchar), '')"
+        tier = f"case when try_cast({given} as double) = try_cast({given} as integer) and try_cast({given} as integer) between 1 and 99 then try_cast({given} as integer) end"
+        wrong_tier = f"{given} is not null and ({tier}) is null"
+    if "observed_at" in columns:
+        given = "nullif(trim(observed_at::varchar), '')"
+        time = f"(try_cast({given} as timestamptz) at time zone 'UTC')"
+        wrong_time = f"{given} is not null and {time} is null"
+    number = "case when try_cast(sequence as hugeint) between 0 and 4611686018427387904 then try_cast(sequence as bigint) end"
+    return (
+        f"select {text('record_id')} as record_id, {number} as sequence, {text('identifier_type')} as identifier_type,"
+        f" {text('identifier_value')} as identifier_value, {tier} as tier, {time} as observed_at,"
+        f" {wrong_tier} as is_tier_wrong, {wrong_time} as is_time_wrong, file_row_number as position from {reader}"
+    )
+
+
+def _patterns(project: Path, rules: Rules, settings: Settings, patterns: Patterns) -> str:
+    beside = project.parent / "rules"
+    rules.write(beside)
+    try:
+        return patterns(
+            beside / "blocked_identifiers.csv", settings.dbt_dir / "seeds" / "profiles" / "test_accounts.csv"
+        )
+    finally:
+        shutil.rmtree(beside)
+
+
+def _observation_model(rules: Rules) -> str:
+    """The model of observations with the types' normalisers and patterns as constants."""
+
+    def literal(text: str) -> str:
+        return exp.Literal.string(text).sql(dialect="duckdb")
+
+    def each(line: Callable[[Any], str]) -> str:
+        return (
+            "\n            ".join(f"when {literal(t.name)} then {line(t)}" for t in rules.types)
+            or "when null then null"
+        )
+
+    filled = {
+        "__types__": ", ".join(literal(t.name) for t in rules.types) or "null",
+        "__longest__": str(LONGEST_VALUE),
+        "__normalised__": each(lambda t: f"{{{{ normalise_{t.normaliser}('identifier_value') }}}}"),
+        "__matches__": each(lambda t: f"regexp_full_match(value, {literal(t.pattern)})"),
+    }
+    text = (Path(__file__).parent / "scratch_models" / "identifier_observation.sql").read_text(encoding="utf-8")
+    for name, value in filled.items():
+        text = text.replace(name, value)
+    return text
+
+
+def _write(warehouse: Path, out: Path, settings: Settings, seconds: dict[str, float]) -> Resolved:
+    con = open_database(warehouse, read_only=False, settings=settings)
+    try:
+        con.execute("set preserve_insertion_order = true")
+        for name, query in OUTPUTS.items():
+            con.execute(f"create or replace temp table output as {query}")
+            con.execute("set threads = 1")  # row groups in order
+            path = exp.Literal.string(str(out / f"{name}.parquet")).sql(dialect="duckdb")
+            con.execute(f"copy output to {path} (format parquet, compression zstd, row_group_size 122880)")
+            con.execute(f"set threads = {settings.threads}")
+        counts = con.execute(
+            "select (select count(*) from identity.person_identifier), (select count(distinct person_id) from identity.person_identifier),"
+            " (select count(*) from identity.record_person), (select count(*) from identity.identity_refusal)"
+        ).fetchall()[0]
+        rejected = con.execute(
+            "select reason, count(*) from conformed.identifier_observation where reason is not null group by 1 order by 1"
+        ).fetchall()
+        colliding = con.execute(
+            "select count(*) from (select record_key from conformed.identifier_observation group by 1 having min(record_id) <> max(record_id))"
+        ).fetchall()[0][0]
+    finally:
+        con.close()
+    if colliding:
+        raise RunError(
+            f"{colliding} keys of records stand for two record ids", where=str(out), fix="give these records other ids"
+        )
+    return Resolved(*counts, dict(rejected), seconds)

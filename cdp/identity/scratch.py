@@ -1,0 +1,99 @@
+"""A dbt project of its own with the engine's models, on a scratch warehouse: what `cdp identity resolve` and `preview` build with."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cdp.errors import RunError
+from cdp.identity.rules import Rules
+from cdp.settings import Settings
+
+# The engine in the order in which dbt builds it. Models that only look at persons are not needed on a file.
+ENGINE = (
+    "int_identity__type_numbered", "int_identity__override_keyed", "identity_reopened", "observation_reopened", "identifier",
+    "record_identifier", "identity_edge", "identity_component", "identity_replay", "identity_refusal", "person_identifier",
+    "record_person", "identity_rule_applied", "identity_processed",
+)  # fmt: skip
+SEEDS = ("identifier_types", "blocked_identifiers", "identity_overrides")
+
+
+def make_project(folder: Path, settings: Settings, rules: Rules, patterns: str, observation_model: str) -> None:
+    """Write the project: the models and macros as they stand in the repository, the given rules as seeds.
+
+    `patterns`: the macros that hold blocked values; `observation_model`: SQL of identifier_observation.
+    """
+    dbt = settings.dbt_dir
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("models/identity", "models/conformed", "macros/generated", "seeds/identity"):
+        (folder / name).mkdir(parents=True)
+    for part in ("engine", "identity"):
+        shutil.copytree(dbt / "macros" / part, folder / "macros" / part)
+    for name in ("as_of.sql", "schema.sql"):
+        shutil.copy(dbt / "macros" / name, folder / "macros" / name)
+    shutil.copy(dbt / "profiles.yml", folder)
+    (folder / "macros" / "generated" / "patterns.sql").write_text(patterns, encoding="utf-8")
+    for name in ENGINE:
+        text = (dbt / "models" / "identity" / f"{name}.sql").read_text(encoding="utf-8")
+        if name == "identity_rule_applied":  # here nothing logs, so nothing is waited for
+            text = text.replace(", {{ ref('identity_event') }}", "")
+        (folder / "models" / "identity" / f"{name}.sql").write_text(text, encoding="utf-8")
+    (folder / "models" / "conformed" / "identifier_observation.sql").write_text(observation_model, encoding="utf-8")
+    rules.write(folder / "seeds" / "identity")
+    seeds = yaml.safe_load((dbt / "seeds" / "identity" / "_identity__seeds.yml").read_text(encoding="utf-8"))
+    types = {s["name"]: {"config": s["config"]} for s in seeds["seeds"] if "config" in s}
+    given = [{"name": name, **types.get(name, {})} for name in SEEDS]
+    _yaml(folder / "seeds" / "identity" / "_seeds.yml", {"version": 2, "seeds": given})
+    source = {"name": "landed", "schema": "landed", "tables": [{"name": "row"}]}
+    _yaml(folder / "models" / "conformed" / "_sources.yml", {"version": 2, "sources": [source]})
+    main = yaml.safe_load((dbt / "dbt_project.yml").read_text(encoding="utf-8"))
+    own = {"identity": {"+schema": "identity"}, "conformed": {"+schema": "conformed"}}
+    main["models"] = {"tributary": {"+materialized": "table", **own}}
+    _yaml(folder / "dbt_project.yml", main)
+
+
+def _yaml(path: Path, data: Any) -> None:
+    path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def build(folder: Path, warehouse: Path, settings: Settings, variables: dict[str, str]) -> dict[str, float]:
+    """Run the project's seeds and models on the warehouse with dbt; seconds by node, and the sum as `total`.
+
+    A process of its own: dbt keeps the database open as long as its process lives. Raises RunError with dbt's words.
+    """
+    environment = settings.dbt_environment() | {
+        "CDP_WAREHOUSE_PATH": str(warehouse),
+        "DBT_TARGET_PATH": str(folder / "target"),
+        "DBT_LOG_PATH": str(folder / "logs"),
+        "CDP_DBT_THREADS": "1",
+    }
+    arguments = [
+        "--no-use-colors", "--quiet", "build", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test",
+        "--project-dir", str(folder), "--profiles-dir", str(folder), "--vars", yaml.safe_dump(variables),
+    ]  # fmt: skip
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("dbt")), *arguments],
+        env={**os.environ, **environment}, cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    try:
+        results = json.loads((folder / "target" / "run_results.json").read_text(encoding="utf-8"))["results"]
+    except OSError:
+        raise RunError(
+            f"dbt ended before it built anything: {(done.stdout + done.stderr)[-2000:]}", where=str(folder)
+        ) from None
+    wrong = [
+        f"{r['unique_id'].split('.')[-1]}: {' '.join(str(r['message']).split())[:500]}"
+        for r in results
+        if r["status"] == "error"
+    ]
+    if wrong or done.returncode:
+        raise RunError("could not be built: " + "; ".join(wrong), where="identity")
+    seconds = {str(r["unique_id"]).split(".")[-1]: round(float(r["execution_time"]), 3) for r in results}
+    return seconds | {"total": round(sum(seconds.values()), 3)}

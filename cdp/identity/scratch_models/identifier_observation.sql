@@ -1,0 +1,87 @@
+-- The observations of all files so far. One row is one identifier on one record, or one row that could not be used (with its reason).
+-- Made from `landed.row` (cdp/identity/resolve.py); of rows that say the same, one is kept with the least sequence and tier.
+{{ config(
+    materialized='incremental', incremental_strategy='append', on_schema_change='fail',
+    post_hook=[
+        "create or replace temp table repeated as select o.record_key, o.identifier_key, min(o.provider) as provider, min(o.sequence) as sequence,
+            min(o.observed_at) as observed_at, min(coalesce(o.tier, types.tier)) as tier, any_value(o.record_id) as record_id,
+            any_value(o.identifier_type) as identifier_type, any_value(o.identifier_value) as identifier_value,
+            any_value(o.identifier_check) as identifier_check
+        from {{ this }} as o
+        inner join {{ ref('identifier_types') }} as types on o.identifier_type = types.name
+        where o.identifier_key is not null
+            and o.record_key in (select n.record_key from {{ this }} as n where n.provider = '{{ var(\"provider\") }}')
+        group by o.record_key, o.identifier_key having count(*) > 1",
+        "delete from {{ this }} as observations using repeated
+        where observations.record_key = repeated.record_key and observations.identifier_key = repeated.identifier_key",
+        "insert into {{ this }} by name select *, 'file' as source from repeated"
+    ]
+) }}
+
+with landed as (
+    select * from {{ source('landed', 'row') }}
+),
+
+-- what can be told before a value is normalised
+judged as (
+    select
+        *,
+        case
+            when coalesce(trim(record_id), '') = '' then 'no record_id'
+            when sequence is null then 'sequence is no whole number from 0 to 2^62'
+            when not coalesce(identifier_type in (__types__), false) then 'unknown identifier type'
+            when coalesce(trim(identifier_value), '') = '' then 'no value'
+            when length(identifier_value) > __longest__ then 'longer than __longest__ characters'
+            when regexp_matches(identifier_value, '[\x00-\x08\x0B\x0C\x0E-\x1F\x7F]') then 'not text: control characters'
+            when is_tier_wrong then 'tier is no whole number from 1 to 99'
+            when is_time_wrong then 'observed_at is no time'
+        end as first_reason
+    from landed
+),
+
+normalised as (
+    select
+        *,
+        case when first_reason is null then case identifier_type
+            __normalised__
+        end end as value
+    from judged
+),
+
+checked as (
+    select
+        *,
+        coalesce(first_reason, case when not coalesce(case identifier_type
+            __matches__
+        end, false) then 'does not fit the pattern of its type' end) as reason
+    from normalised
+),
+
+hashed as (
+    select
+        *,
+        case when reason is null then {{ hash_key("identifier_type || ':' || value") }} end as identifier_key,
+        case when reason is null then {{ hash_check("identifier_type || ':' || value") }} end as identifier_check
+    from checked
+),
+
+final as (
+    select
+        '{{ var("provider") }}' as provider,
+        'file' as source,
+        record_id,
+        {{ hash_key('record_id') }} as record_key,
+        sequence,
+        observed_at,
+        identifier_type,
+        case when reason is null then value end as identifier_value,
+        identifier_key,
+        identifier_check,
+        tier::smallint as tier,
+        case when reason is not null then left(identifier_value, __longest__) end as unusable_value,
+        reason,
+        case when reason is not null then position end as position
+    from hashed
+)
+
+select * from final
