@@ -120,7 +120,7 @@ def _scores(scores: Sequence[CheckedScore]) -> list[dict[str, Any]]:
 
 
 def _segments(segments: Sequence[CheckedSegment]) -> list[dict[str, Any]]:
-    columns = [(s.segment.name, "boolean", s.segment.description) for s in segments]
+    columns = [(n, "boolean", s.segment.description) for s in segments for n in (s.segment.name, *s.segment.parts)]
     return [
         _model(
             "int_segments__person_evaluated",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -71,6 +72,7 @@ class Project:
     tag_models: dict[str, Path]
     segment_models: dict[str, Path]
     problems: Problems
+    lists: frozenset[str] = frozenset()
 
     def broken(self, folder: str) -> dict[str, Column]:
         """Declarations that could not be read: they have a name, and whoever uses it is not wrong because of them."""
@@ -121,7 +123,16 @@ def load_project(dbt_dir: Path) -> Project:
         tag_models=_handwritten(dbt_dir / "models" / "tags", "tag_", problems),
         segment_models=_handwritten(dbt_dir / "models" / "segments", "segment_", problems),
         problems=problems,
+        lists=_lists(dbt_dir / "seeds" / "segments" / "person_lists.csv"),
     )
+
+
+def _lists(path: Path) -> frozenset[str]:
+    """Names of the lists of persons: the values of the first column."""
+    if not path.exists():
+        return frozenset()
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return frozenset(row["list"].strip() for row in csv.DictReader(file) if row.get("list"))
 
 
 def _contracts(dbt_dir: Path, problems: Problems) -> dict[str, Contract]:

@@ -8,6 +8,7 @@ from typing import Any
 from cdp.declarations import Document
 from cdp.errors import DeclarationError
 from dbt_declarations.contracts import Column, Type
+from dbt_declarations.exclusive import yields_to
 from dbt_declarations.facts import Measure, Selection, measure_type
 from dbt_declarations.graph import cycles, layers
 from dbt_declarations.kinds import AttributeTag, ManualTag, RuleTag, StatisticalTag
@@ -85,7 +86,8 @@ def check_tags(project: Project) -> list[CheckedTag]:
             rule = _rule(project, document, everything)
             if rule is not None:
                 found[name] = rule
-    _check_groups(project, documents, found)
+    for name, others in yields_to(project, documents, set(found)).items():
+        found[name] = replace(found[name], yields_to=others)
     uses = {n: {c for ns, c in t.reads if ns == "tag"} for n, t in found.items()}
     for path in cycles(uses):
         document = documents[path[0]]
@@ -166,30 +168,6 @@ def _rule(project: Project, document: Document[Any], scope: Scope) -> CheckedTag
         if when is not None:
             cases.append((when, case.value))
     return CheckedTag(tag.name, tag.type, "text", tag, cases=tuple(cases), otherwise=tag.otherwise)
-
-
-def _check_groups(project: Project, documents: dict[str, Document[Any]], found: dict[str, CheckedTag]) -> None:
-    """The tags of a group yield to those of a lower priority number."""
-    groups: dict[str, list[tuple[int, str]]] = {}
-    for name, document in documents.items():
-        tag = declared(document)
-        if isinstance(tag, RuleTag) and tag.group and tag.priority:
-            groups.setdefault(tag.group, []).append((tag.priority, name))
-    for group, members in groups.items():
-        taken: dict[int, str] = {}
-        for priority, name in sorted(members):
-            if priority in taken:
-                project.problems.errors.append(
-                    documents[name].error(
-                        ("priority",),
-                        f'priority {priority} of group "{group}" is taken by {taken[priority]}',
-                        expected="each priority once in a group",
-                        fix="choose another priority",
-                    )
-                )
-            elif name in found:
-                found[name] = replace(found[name], yields_to=tuple(n for n in taken.values() if n in found))
-            taken.setdefault(priority, name)
 
 
 def _check_type(project: Project, document: Document[Any], found: Type, declared_type: str | None) -> None:

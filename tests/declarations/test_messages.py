@@ -123,7 +123,7 @@ CASES: list[tuple[str, str, str, list[str]]] = [
     ("segment over text", "segments/x.yml", "where: city\n", ["segments/x.yml:4: where: is a text"]),
     ("unknown segment", "segments/x.yml", "where: in_segment('y')\n", ['unknown segment "y"']),
     ("segment in itself", "segments/x.yml", "where: is_test or in_segment('x')\n", ["segment is defined by itself: x -> x"]),
-    ("segment without where", "segments/x.yml", "exclude: is_test\n", ["where: is required but missing"]),
+    ("segment without where", "segments/x.yml", "exclude: is_test\n", ["`where`, `accounts` or `include`"]),
     ("stage from nowhere", "lifecycle.yml", LIFE.format("two", "is_revenue"), ['not "two"']),
     ("stage cannot be reached", "lifecycle.yml", LIFE.format("one", "is_revenue"), ["not entered from itself"]),
     ("wrong fact condition", "lifecycle.yml", LIFE.format("start", "net_value"),

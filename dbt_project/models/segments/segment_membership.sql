@@ -1,18 +1,16 @@
 -- Who is in which segment, and who was. One row is one stay of a person in a segment; exited_at is null while they stay.
 --
--- History is made run by run, so this is the one model here that cannot be rebuilt from the others. A run at as_of first
--- takes back what was recorded at or after as_of, then records who entered and who left: repeating a run changes nothing.
--- `--full-refresh` keeps the history; `--vars 'reset_segment_history: true'` gives it up.
+-- History is made run by run, so this is a model that cannot be rebuilt from the others. A run at as_of first takes back
+-- what was recorded at or after as_of, then gives the stays of merged persons to the person who is left, then records who
+-- entered and who left. `--full-refresh` keeps the history; `--vars 'reset_segment_history: true'` gives it up.
+-- depends_on: {{ ref('segment') }}
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
-    unique_key=['segment', 'person_id', 'entered_at'],
+    unique_key=['segment', 'recorded_person_id', 'entered_at'],
     on_schema_change='fail',
     full_refresh=var('reset_segment_history', false),
-    pre_hook=[
-        "{% if is_incremental() %}delete from {{ this }} where entered_at >= {{ as_of() }}{% endif %}",
-        "{% if is_incremental() %}update {{ this }} set exited_at = null where exited_at >= {{ as_of() }}{% endif %}",
-    ],
+    pre_hook=["{{ take_back('entered_at', 'exited_at') }}", "{{ carry_along() }}"],
 ) }}
 
 with members as (
@@ -22,53 +20,51 @@ with members as (
     from {{ ref('int_segments__members') }}
 ),
 
-{% if is_incremental() %}
 stays as (
+    {% if is_incremental() %}
     select
         segment,
         person_id,
-        entered_at
+        recorded_person_id,
+        entered_at,
+        -- two persons of one segment who became one: the longer stay goes on
+        row_number() over (partition by segment, person_id order by entered_at, recorded_person_id) as position
     from {{ this }}
     where exited_at is null
-),
-{% else %}
-stays as (
+    {% else %}
     select
-        cast(null as varchar) as segment,
-        cast(null as varchar) as person_id,
-        cast(null as timestamp) as entered_at
+        segment,
+        person_id,
+        person_id as recorded_person_id,
+        cast(null as timestamp) as entered_at,
+        1 as position
+    from members
     where false
+    {% endif %}
 ),
-{% endif %}
 
 entered as (
     select
         members.segment,
         members.person_id,
+        members.person_id as recorded_person_id,
         {{ as_of() }} as entered_at,
         cast(null as timestamp) as exited_at
     from members
-    where not exists (
-        select 1
-        from stays
-        where stays.segment = members.segment
-            and stays.person_id = members.person_id
-    )
+    anti join stays on members.segment = stays.segment and members.person_id = stays.person_id
 ),
 
 exited as (
     select
         stays.segment,
         stays.person_id,
+        stays.recorded_person_id,
         stays.entered_at,
         {{ as_of() }} as exited_at
     from stays
-    where not exists (
-        select 1
-        from members
-        where members.segment = stays.segment
-            and members.person_id = stays.person_id
-    )
+    left join members on stays.segment = members.segment and stays.person_id = members.person_id
+    where members.person_id is null
+        or stays.position > 1
 ),
 
 final as (
