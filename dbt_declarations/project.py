@@ -39,7 +39,13 @@ FACTS = {
     "lead": Facts("person_lead", "created_at", ("object_type", "object_key")),
     "stage_change": Facts("person_stage_change", "changed_at", ("object_type", "object_key", "sequence")),
 }
-PROFILE = {"person": "person", "trait": "person_traits", "rfm": "person_rfm", "account": "account"}
+PROFILE = {
+    "person": "person",
+    "trait": "person_traits",
+    "touch": "person_touch",
+    "rfm": "person_rfm",
+    "account": "account",
+}
 
 
 @dataclass

@@ -42,12 +42,19 @@ class CheckedTag:
     otherwise: str | None = None
     measure: tuple[str, Measure] | None = None
     yields_to: tuple[str, ...] = ()
+    pii: str = "none"
 
     @property
     def reads(self) -> frozenset[tuple[str, str]]:
         """The columns that the value is computed from in the wide pass."""
         typed = [self.value] if self.value else [when for when, _ in self.cases]
         return frozenset().union(*(t.reads for t in typed), {("tag", n) for n in self.yields_to})
+
+    @property
+    def rests_on(self) -> frozenset[tuple[str, str]]:
+        """All columns that the value is made from, those of facts included."""
+        of = [t for t in (self.measure[1].of, self.measure[1].selection.where) if t] if self.measure else []
+        return self.reads.union(*(t.reads for t in of))
 
     @property
     def is_computed(self) -> bool:
@@ -94,7 +101,46 @@ def check_tags(project: Project) -> list[CheckedTag]:
         project.problems.errors.append(
             document.error(("name",), f"tag is defined by itself: {' -> '.join(path)}", fix="break the circle")
         )
+    _inherit_pii(project, documents, found, everything)
     return [found[n] for n in sorted(found)]
+
+
+def _inherit_pii(
+    project: Project, documents: dict[str, Document[Any]], found: dict[str, CheckedTag], scope: Scope
+) -> None:
+    """Give each tag its class of personal data: the declared one, else those of all that it is made from."""
+    joined = [t for t in found.values() if not t.is_computed]
+    for tag in [*joined, *(t for layer in tag_layers(list(found.values())) for t in layer)]:
+        document = documents.get(tag.name)
+        if document is None:
+            continue
+        namespaces = {**scope.namespaces}
+        if tag.measure:
+            namespaces |= project.fact_scope(tag.measure[0]).namespaces
+        classes = {
+            f"{namespace}.{column}": found[column].pii
+            if namespace == "tag" and column in found
+            else namespaces[namespace][column].pii
+            for namespace, column in tag.rests_on
+        }
+        inherited = inherit_pii(project, document, classes)
+        found[tag.name] = replace(tag, pii=inherited)
+
+
+def inherit_pii(project: Project, document: Document[Any], classes: dict[str, str]) -> str:
+    """The class of a declaration that is made from columns of these classes. Without a reason it cannot be `none`."""
+    declared_class, reason = declared(document).pii, declared(document).pii_reason
+    personal = {column: pii for column, pii in sorted(classes.items()) if pii != "none"}
+    if declared_class == "none" and personal and reason is None:
+        project.problems.errors.append(
+            document.error(
+                ("pii",),
+                f"is none, but the value is made from personal data ({', '.join(personal)})",
+                expected="pii_reason: why the value is no personal data",
+                fix="add pii_reason, or leave pii out to inherit it",
+            )
+        )
+    return declared_class or "+".join(sorted(set("+".join(personal.values()).split("+")))) or "none"
 
 
 def tag_layers(tags: list[CheckedTag]) -> list[list[CheckedTag]]:
@@ -121,7 +167,6 @@ def _first_step(project: Project, document: Document[Any], profile: Scope) -> Ch
         if value is None:
             return None
         _check_type(project, document, value.type, tag.value_type)
-        _check_pii(project, document, value, profile)
         return CheckedTag(tag.name, tag.type, _day(value.type), tag, value=value)
     if isinstance(tag, StatisticalTag):
         return _statistical(project, document, tag)
@@ -153,7 +198,9 @@ def _statistical(project: Project, document: Document[Any], tag: StatisticalTag)
         return None
     kind = measure_type(tag.aggregate, of.type if of else None)
     _check_type(project, document, kind, tag.value_type)
-    measure = Measure(tag.name, tag.aggregate, of, Selection(where, tag.window_days))
+    measure = Measure(
+        tag.name, tag.aggregate, of, Selection(where, tag.window_days, tag.window_hours, tag.window_sessions)
+    )
     return CheckedTag(tag.name, tag.type, _day(kind), tag, measure=(tag.over, measure))
 
 
@@ -184,19 +231,6 @@ def _check_type(project: Project, document: Document[Any], found: Type, declared
         )
 
 
-def _check_pii(project: Project, document: Document[Any], value: Typed, scope: Scope) -> None:
-    personal = sorted(f"{n}.{c}" for n, c in value.reads if scope.namespaces[n][c].is_pii)
-    if personal and declared(document).pii is None:
-        project.problems.errors.append(
-            document.error(
-                ("value",),
-                f"reads personal data ({', '.join(personal)})",
-                expected="pii: true when the value itself is personal data, pii: false when it is not",
-                fix='add "pii:"',
-            )
-        )
-
-
 def _handwritten(project: Project, name: str) -> CheckedTag | None:
     """A tag written by hand; its .yml says the type of `value`."""
     path = project.tag_models[name]
@@ -212,7 +246,7 @@ def _handwritten(project: Project, name: str) -> CheckedTag | None:
             )
         )
         return None
-    return CheckedTag(name, "model", _day(column.type))
+    return CheckedTag(name, "model", _day(column.type), pii=column.pii)
 
 
 def _day(kind: Type) -> Type:

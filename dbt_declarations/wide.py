@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from dbt_declarations.sql import name, ref, text
 
-_SIMPLE = {"trait": "person_traits", "rfm": "person_rfm", "tag": "person_tags"}
+_SIMPLE = {"trait": "person_traits", "touch": "person_touch", "rfm": "person_rfm", "tag": "person_tags"}
 
 
 def base(reads: Iterable[tuple[str, str]], extra_columns: Iterable[str] = (), extra_joins: Iterable[str] = ()) -> str:

@@ -94,7 +94,7 @@ CASES: list[tuple[str, str, str, list[str]]] = [
     ("type of an argument", "tags/x.yml", RULE.format("days_since(city) < 3"), ["days_since() is given a text", "a date or a timestamp"]),
     ("declared type", "tags/x.yml", ATTRIBUTE.format("city") + "value_type: number\n",
      ['tags/x.yml:6: value_type: is "number", but the value is a text']),
-    ("personal data", "tags/x.yml", ATTRIBUTE.format("lower(email)"), ["reads personal data (person.email)", "pii: true"]),
+    ("personal data", "tags/x.yml", ATTRIBUTE.format("lower(email)") + "pii: none\n", ["made from personal data (person.email)", "pii_reason"]),
     ("when and cases", "tags/x.yml", "type: rule\nwhen: is_test\ncases: [{value: a, when: is_test}]\n", ["either `when`"]),
     ("case is no condition", "tags/x.yml", "type: rule\ncases:\n  - {value: a, when: city}\n",
      ["tags/x.yml:6: cases.0.when: is a text"]),
