@@ -20,8 +20,8 @@ from dbt_declarations.scope import ExpressionError, Scope
 from dbt_declarations.value_types import Typed
 
 # Marts whose names begin like hand-written tags and segments.
-NOT_HANDWRITTEN = {"tag_assignment", "segment_membership"}
-RESERVED = {"assignment", "membership", "person_id"}
+NOT_HANDWRITTEN = {"tag_assignment", "tag_history", "tag_catalogue", "segment_membership"}
+RESERVED = {"assignment", "history", "catalogue", "membership", "person_id"}
 
 
 @dataclass(frozen=True)
