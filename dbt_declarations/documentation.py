@@ -110,7 +110,8 @@ def _scores(scores: Sequence[CheckedScore]) -> list[dict[str, Any]]:
         _model("int_scores__persons_eligible", "Who gets which score. One row is one person and score.", [_PERSON]),
         _model("score_rule", "Declared rules. One row is one rule of a score."),
         _model("score_dimension", "Declared caps of dimensions. One row is one dimension of a score."),
-        _model("score_grade", "Declared grades. One row is one grade of a score."),
+        _model("score_grade", "Declared grades. One row is one grade of a score and level (person, account)."),
+        _model("score_account", "Scores that accounts have, too. One row is one score."),
     ]
     return models + [
         _model(
