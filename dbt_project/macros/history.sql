@@ -41,3 +41,61 @@ an identifier (models/identity/person_identifier.sql), so who has that identifie
             and history.person_id <> found.person_id
     {% endif %}
 {%- endmacro %}
+
+{#- The stays of a history by who the persons are now: of persons who have become one, stays that meet are one stay. -#}
+{% macro stays_of_persons(history, keys, entered_at, exited_at) -%}
+{%- set keyed = keys | join(', ') -%}
+with stays as (
+    select * from {{ history }}
+),
+
+-- persons with stays of several; all others have each stay as it was recorded
+joined as (
+    select distinct person_id
+    from stays
+    where recorded_person_id <> person_id
+),
+
+ordered as (
+    select
+        stays.*,
+        max(coalesce({{ exited_at }}, timestamp 'infinity')) over (
+            partition by {{ keyed }}, person_id order by {{ entered_at }}, recorded_person_id
+            rows between unbounded preceding and 1 preceding
+        ) as reaches_to
+    from stays
+    semi join joined on stays.person_id = joined.person_id
+),
+
+numbered as (
+    select
+        *,
+        count(*) filter (where reaches_to is null or {{ entered_at }} > reaches_to) over (
+            partition by {{ keyed }}, person_id order by {{ entered_at }}, recorded_person_id
+        ) as stay_number
+    from ordered
+),
+
+final as (
+    select
+        {{ keyed }},
+        person_id,
+        {{ entered_at }},
+        {{ exited_at }}
+    from stays
+    anti join joined on stays.person_id = joined.person_id
+    union all
+    select
+        {{ keyed }},
+        person_id,
+        min({{ entered_at }}) as {{ entered_at }},
+        nullif(max(coalesce({{ exited_at }}, timestamp 'infinity')), timestamp 'infinity') as {{ exited_at }}
+    from numbered
+    group by
+        {{ keyed }},
+        person_id,
+        stay_number
+)
+
+select * from final
+{%- endmacro %}
