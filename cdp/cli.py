@@ -10,7 +10,18 @@ from typing import NoReturn
 
 import typer
 
-from cdp.commands import declarations, doctor, identity, identity_match, quarantine, run, sync, warehouse, world
+from cdp.commands import (
+    declarations,
+    doctor,
+    identity,
+    identity_match,
+    quarantine,
+    run,
+    segment,
+    sync,
+    warehouse,
+    world,
+)
 from cdp.errors import CdpError
 
 app = typer.Typer(
@@ -31,6 +42,7 @@ app.add_typer(
 app.add_typer(declarations.app, name="declarations", help="Check and list tags, scores, segments and sources.")
 app.add_typer(identity.app, name="identity", help="Who is who, why, and what a change of rules would do.")
 identity_match.register(identity.app)
+app.add_typer(segment.app, name="segment", help="Sizes, members and overlaps of segments, and why somebody is in one.")
 app.add_typer(world.app, name="world", help="The demo world: a generated company with emulated systems.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -45,6 +46,44 @@ def _segments(con: duckdb.DuckDBPyConnection, axes: Any) -> None:
     axes.set_xlabel("persons")
 
 
+def _overlap(con: duckdb.DuckDBPyConnection, axes: Any) -> None:
+    rows = con.execute(
+        "with members as (select segment, person_id from segments.segment_membership where exited_at is null)"
+        " select a.segment, b.segment, count(*) from members as a inner join members as b using (person_id)"
+        " group by all order by all"
+    ).fetchall()
+    names = sorted({a for a, _, _ in rows})
+    shared = {(a, b): n for a, b, n in rows}
+    draw_overlap(names, [[shared.get((a, b), 0) for b in names] for a in names], axes)
+
+
+def draw_overlap(names: list[str], matrix: list[list[int]], axes: Any) -> None:
+    """Pairs of segments: the share of the row's persons who are in the column's segment, too."""
+    shares = [[n / max(row[i], 1) for n in row] for i, row in enumerate(matrix)]
+    axes.imshow(shares or [[0.0]], cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
+    axes.set_yticks(range(len(names)), names, fontsize=6)
+    if len(names) <= 16:
+        for i, row in enumerate(matrix):
+            for j, n in enumerate(row):
+                axes.text(
+                    j, i, n, ha="center", va="center", fontsize=5, color="white" if shares[i][j] > 0.6 else "black"
+                )
+
+
+def write_overlap(names: list[str], matrix: list[list[int]], path: Path) -> None:
+    """The matrix as a PNG."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib.figure import Figure
+
+    side = 3 + 0.25 * len(names)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    draw_overlap(names, matrix, figure.subplots())
+    figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
+
+
 def _scores(con: duckdb.DuckDBPyConnection, axes: Any) -> None:
     rows = con.execute(
         "select score, (floor(points / 10) * 10)::bigint, count(*) from scores.person_score where points <> 0 group by all order by all"
@@ -67,7 +106,7 @@ def _events(con: duckdb.DuckDBPyConnection, axes: Any) -> None:
 
 PLOTS: dict[str, dict[str, Callable[[duckdb.DuckDBPyConnection, Any], None]]] = {
     "identity_health": {"identifiers per person": _identifiers},
-    "segment_membership": {"segment sizes": _segments},
+    "segment_membership": {"segment sizes": _segments, "segment overlap": _overlap},
     "person_score": {"score distribution": _scores},
     "event": {"events a day": _events},
 }

@@ -13,7 +13,8 @@ from dbt_declarations.documentation import document_models
 from dbt_declarations.profiles import profile_models
 from dbt_declarations.project import Project, load_project
 from dbt_declarations.scores import check_scores, score_columns, score_models
-from dbt_declarations.segments import check_segments, segment_models
+from dbt_declarations.segments import check_segments
+from dbt_declarations.segments_sql import segment_models
 from dbt_declarations.tags import check_tags
 from dbt_declarations.tags_sql import tag_models
 

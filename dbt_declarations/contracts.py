@@ -26,11 +26,11 @@ _TYPES: dict[str, Type] = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a contract. `is_pii` comes from `meta: {pii: ...}` of the column."""
+    """A column of a contract. `pii` is the class that `meta: {pii: ...}` of the column names, or none."""
 
     name: str
     type: Type
-    is_pii: bool = False
+    pii: str = "none"
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,7 @@ def _is_typed(column: Any) -> bool:
 def _column(column: dict[str, Any]) -> Column:
     config = column.get("config") or {}
     meta = {**(column.get("meta") or {}), **(config.get("meta") or {})}
-    pii = meta.get("pii")
-    return Column(str(column["name"]), column_type(column["data_type"]), pii not in (None, False, "none"))
+    return Column(str(column["name"]), column_type(column["data_type"]), str(meta.get("pii") or "none"))
 
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,9 @@ def _profiles() -> list[dict[str, Any]]:
 def _tags(tags: Sequence[CheckedTag]) -> list[dict[str, Any]]:
     tables = sorted({t.measure[0] for t in tags if t.measure})
     columns = [(t.name, data_type(t), _said(t)) for t in tags]
+    personal = {t.name: t.pii for t in tags if t.pii != "none"}
     said = "Every tag as a column with its own type. One row is one person of the audience."
-    wide = _model("person_tags", said, columns, key=_PERSON, contract=True)
+    wide = _model("person_tags", said, columns, key=_PERSON, contract=True, pii=personal)
     groups = _group_tests(tags)
     models = [
         {**wide, "data_tests": groups} if groups else wide,
@@ -109,7 +110,8 @@ def _scores(scores: Sequence[CheckedScore]) -> list[dict[str, Any]]:
         _model("int_scores__persons_eligible", "Who gets which score. One row is one person and score.", [_PERSON]),
         _model("score_rule", "Declared rules. One row is one rule of a score."),
         _model("score_dimension", "Declared caps of dimensions. One row is one dimension of a score."),
-        _model("score_grade", "Declared grades. One row is one grade of a score."),
+        _model("score_grade", "Declared grades. One row is one grade of a score and level (person, account)."),
+        _model("score_account", "Scores that accounts have, too. One row is one score."),
     ]
     return models + [
         _model(
@@ -120,7 +122,7 @@ def _scores(scores: Sequence[CheckedScore]) -> list[dict[str, Any]]:
 
 
 def _segments(segments: Sequence[CheckedSegment]) -> list[dict[str, Any]]:
-    columns = [(s.segment.name, "boolean", s.segment.description) for s in segments]
+    columns = [(n, "boolean", s.segment.description) for s in segments for n in (s.segment.name, *s.segment.parts)]
     return [
         _model(
             "int_segments__person_evaluated",
@@ -150,6 +152,7 @@ def _model(
     *,
     key: tuple[str, str, str] | None = None,
     contract: bool = False,
+    pii: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     listed: list[dict[str, Any]] = []
     if key:
@@ -158,6 +161,8 @@ def _model(
         )
     for column, kind, said in columns:
         entry: dict[str, Any] = {"name": column, "data_type": kind, "description": said}
+        if pii and column in pii:
+            entry["config"] = {"meta": {"pii": pii[column]}}
         if column == "person_id":
             entry["data_tests"] = ["not_null"]
         listed.append(entry)

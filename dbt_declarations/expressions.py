@@ -251,11 +251,11 @@ class _Checker:
     def _call(self, node: exp.Func) -> Typed:
         name = (node.name if isinstance(node, exp.Anonymous) else written_name(node)).lower()
         given = arguments(node)
-        if name == "in_segment":
-            return self._in_segment(given)
+        if name in ("in_segment", "in_list"):
+            return self._in_named(name, given)
         function = FUNCTIONS.get(name)
         if function is None or given is None:
-            known = sorted([*FUNCTIONS, *(["in_segment"] if self.scope.segments else [])])
+            known = sorted([*FUNCTIONS, *(["in_segment", "in_list"] if self.scope.segments else [])])
             raise ExpressionError(
                 f"unknown function {name}()", expected="one of " + ", ".join(known), fix=suggest(name, known)
             )
@@ -287,21 +287,25 @@ class _Checker:
             raise ExpressionError(f"{name}() mixes {', '.join(a_kind(t.type) for t in typed)}", expected="one type")
         return Typed(function.build([t.sql for t in typed]), gives, _reads(typed))
 
-    def _in_segment(self, arguments: list[exp.Expression] | None) -> Typed:
+    def _in_named(self, function: str, arguments: list[exp.Expression] | None) -> Typed:
+        """`in_segment('name')` and `in_list('name')`: a column that is true for its members."""
+        kind = function.removeprefix("in_")
         if not self.scope.segments:
-            raise ExpressionError("in_segment() stands where segments do not exist yet", expected="only in segments")
+            raise ExpressionError(f"{function}() stands where segments do not exist yet", expected="only in segments")
         if not arguments or len(arguments) != 1 or not arguments[0].is_string:
-            raise ExpressionError("in_segment() is called wrongly", expected="in_segment('name')")
+            raise ExpressionError(f"{function}() is called wrongly", expected=f"{function}('name')")
         name = arguments[0].name
-        if name not in self.scope.segments:
+        known = sorted(self.scope.segments if kind == "segment" else self.scope.lists)
+        if name not in known:
             raise ExpressionError(
-                f'unknown segment "{name}"',
-                expected="one of " + ", ".join(sorted(self.scope.segments)),
-                fix=suggest(name, sorted(self.scope.segments)),
+                f'unknown {kind} "{name}"',
+                expected="one of " + ", ".join(known) if known else f"a {kind}, but there is none",
+                fix=suggest(name, known) or (_A_LIST if kind == "list" else ""),
             )
-        return Typed(exp.column(f"segment__{name}", quoted=True), "boolean", frozenset({("segment", name)}))
+        return Typed(exp.column(f"{kind}__{name}", quoted=True), "boolean", frozenset({(kind, name)}))
 
 
+_A_LIST = "add rows with this list to seeds/segments/person_lists.csv"
 _ONE_ROW = "declare a statistical tag for the aggregate and use the tag here"
 _OTHER_ROWS = (
     ((exp.Query, exp.Exists, exp.Subquery), "a subquery"),

@@ -18,14 +18,26 @@ from dbt_declarations.value_types import Typed
 
 @dataclass(frozen=True)
 class Selection:
-    """Which facts count: a condition and a window in days before as_of (facts at the far edge do not count)."""
+    """Which facts count: a condition, and a window before as_of in days, hours or sessions (facts at the far edge of days
+    and hours do not count)."""
 
     where: Typed | None
-    window_days: int | None
+    window_days: int | None = None
+    window_hours: int | None = None
+    window_sessions: int | None = None
+
+    @property
+    def hours(self) -> int | None:
+        """How far back facts can count; None: without end."""
+        return self.window_days * 24 if self.window_days else self.window_hours
 
     def condition(self, at: str) -> str:
         """The SQL condition over one fact; never null."""
-        parts = [f"{name(at)} > {AS_OF} - interval {self.window_days} day"] if self.window_days else []
+        parts = [f"{name(at)} > {AS_OF} - interval {self.hours} hour"] if self.hours else []
+        if self.window_sessions:
+            parts.append(
+                f"{name(at)} >= coalesce({name(f'since_session_{self.window_sessions}')}, timestamp '0001-01-01')"
+            )
         if self.where is not None:
             parts.append(f"coalesce({render(self.where)}, false)")
         return " and ".join(parts) or "true"
@@ -67,14 +79,15 @@ def pass_over(over: str, measures: Sequence[Measure], points: Sequence[DecayedPo
     `<name>__points`, `<name>__count`, `<name>__last`."""
     facts = FACTS[over]
     selections = {m.name: m.selection for m in measures} | {p.name: p.selection for p in points}
-    columns = ["person_id", f"{name(facts.at)} as fact_at", *(name(k) for k in facts.key)]
+    columns = ["facts.person_id", f"{name(facts.at)} as fact_at", *(name(k) for k in facts.key)]
     columns += [f"{selections[n].condition(facts.at)} as {name(f'if__{n}')}" for n in sorted(selections)]
     columns += [f"{_value(m.aggregate, m.of)} as {name(f'of__{m.name}')}" for m in measures if m.of is not None]
-    windows = [s.window_days for s in selections.values()]
+    windows = [s.hours for s in selections.values()]
     oldest = max((w for w in windows if w), default=0) if all(windows) else 0
-    reach = f"\nand {name(facts.at)} > {AS_OF} - interval {oldest} day" if oldest else ""
-    known = f"where person_id is not null and {name(facts.at)} <= {AS_OF}{reach}"
-    matched = f"select {', '.join(columns)}\nfrom {ref(facts.model)}\n{known}"
+    reach = f"\nand facts.{name(facts.at)} > {AS_OF} - interval {oldest} hour" if oldest else ""
+    known = f"where facts.person_id is not null and facts.{name(facts.at)} <= {AS_OF}{reach}"
+    numbers = sorted({s.window_sessions for s in selections.values() if s.window_sessions})
+    matched = f"select {', '.join(columns)}\nfrom {ref(facts.model)} as facts{_since_sessions(numbers)}\n{known}"
     any_of = " or ".join(name(f"if__{n}") for n in sorted(selections))
     aggregates = [a for m in measures if m.aggregate != "most_frequent" for a in _aggregates(m, facts.key)]
     aggregates += [a for p in points for a in _points(p)]
@@ -95,6 +108,17 @@ def pass_over(over: str, measures: Sequence[Measure], points: Sequence[DecayedPo
     )
     ctes.append(f"final as (select aggregated.*{picked} from aggregated{joined})")
     return "with " + ",\n".join(ctes) + "\nselect * from final"
+
+
+def _since_sessions(numbers: Sequence[int]) -> str:
+    """A join that brings, for each number n, when the person's nth last session began."""
+    if not numbers:
+        return ""
+    begun = ", ".join(
+        f"min(started_at) filter (where sessions_ago < {n}) as {name(f'since_session_{n}')}" for n in numbers
+    )
+    grouped = f"select person_id, {begun} from {ref('person_session')} group by person_id"
+    return f"\nleft join ({grouped}) as sessions on sessions.person_id = facts.person_id"
 
 
 def _value(aggregate: str, of: Typed) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,8 +20,8 @@ from dbt_declarations.scope import ExpressionError, Scope
 from dbt_declarations.value_types import Typed
 
 # Marts whose names begin like hand-written tags and segments.
-NOT_HANDWRITTEN = {"tag_assignment", "segment_membership"}
-RESERVED = {"assignment", "membership", "person_id"}
+NOT_HANDWRITTEN = {"tag_assignment", "tag_history", "tag_catalogue", "segment_membership"}
+RESERVED = {"assignment", "history", "catalogue", "membership", "person_id"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,13 @@ FACTS = {
     "lead": Facts("person_lead", "created_at", ("object_type", "object_key")),
     "stage_change": Facts("person_stage_change", "changed_at", ("object_type", "object_key", "sequence")),
 }
-PROFILE = {"person": "person", "trait": "person_traits", "rfm": "person_rfm", "account": "account"}
+PROFILE = {
+    "person": "person",
+    "trait": "person_traits",
+    "touch": "person_touch",
+    "rfm": "person_rfm",
+    "account": "account",
+}
 
 
 @dataclass
@@ -71,6 +78,7 @@ class Project:
     tag_models: dict[str, Path]
     segment_models: dict[str, Path]
     problems: Problems
+    lists: frozenset[str] = frozenset()
 
     def broken(self, folder: str) -> dict[str, Column]:
         """Declarations that could not be read: they have a name, and whoever uses it is not wrong because of them."""
@@ -121,7 +129,16 @@ def load_project(dbt_dir: Path) -> Project:
         tag_models=_handwritten(dbt_dir / "models" / "tags", "tag_", problems),
         segment_models=_handwritten(dbt_dir / "models" / "segments", "segment_", problems),
         problems=problems,
+        lists=_lists(dbt_dir / "seeds" / "segments" / "person_lists.csv"),
     )
+
+
+def _lists(path: Path) -> frozenset[str]:
+    """Names of the lists of persons: the values of the first column."""
+    if not path.exists():
+        return frozenset()
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return frozenset(row["list"].strip() for row in csv.DictReader(file) if row.get("list"))
 
 
 def _contracts(dbt_dir: Path, problems: Problems) -> dict[str, Contract]:

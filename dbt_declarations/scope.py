@@ -27,6 +27,7 @@ class Scope:
     namespaces: dict[str, dict[str, Column]]
     qualified_only: frozenset[str] = frozenset({"account"})
     segments: frozenset[str] = frozenset()
+    lists: frozenset[str] = frozenset()
     facts: bool = False
     hints: dict[str, str] = field(default_factory=dict)
 

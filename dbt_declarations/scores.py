@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from cdp.declarations import Document, suggest
 from dbt_declarations.contracts import Column
 from dbt_declarations.facts import DecayedPoints, Selection, pass_over
 from dbt_declarations.kinds import PointsScore
@@ -54,6 +56,7 @@ def check_scores(project: Project, tag_columns: dict[str, Column]) -> list[Check
         eligible = (
             project.check(document, ("eligible",), score.eligible, profile, "boolean") if score.eligible else None
         )
+        _check_stages(project, document, score)
         rules = []
         for position, rule in enumerate(score.rules):
             column = f"{score.name}__{rule.name}"
@@ -69,6 +72,21 @@ def check_scores(project: Project, tag_columns: dict[str, Column]) -> list[Check
             rules.append(CheckedRule(rule, column, when, points))
         found.append(CheckedScore(score, eligible, tuple(rules)))
     return found
+
+
+def _check_stages(project: Project, document: Document[Any], score: PointsScore) -> None:
+    machines = project.lifecycle.value.models if project.lifecycle else []
+    stages = sorted(f"{machine.name}.{stage.name}" for machine in machines for stage in machine.stages)
+    for position, grade in enumerate(score.grades):
+        if grade.stage is not None and grade.stage not in stages:
+            project.problems.errors.append(
+                document.error(
+                    ("grades", position, "stage"),
+                    f'there is no stage "{grade.stage}"',
+                    expected="one of " + ", ".join(stages) if stages else "a stage of lifecycle.yml",
+                    fix=suggest(grade.stage, stages),
+                )
+            )
 
 
 def score_columns(scores: Sequence[CheckedScore]) -> dict[str, Column]:
@@ -137,14 +155,39 @@ def score_models(scores: Sequence[CheckedScore]) -> dict[str, str]:
         what="One row: a dimension of a score that has a cap.",
     )
     models["score_grade"] = finish(
-        constants(
-            (("score", "varchar"), ("grade", "varchar"), ("at_least", POINTS), ("position", "bigint")),
-            [[s.score.name, g.grade, g.at_least, n] for s in scores for n, g in enumerate(s.score.grades, start=1)],
-        ),
+        constants(_GRADE, [row for s in scores for row in _grades(s.score)]),
         schema="scores",
         what="One row: a grade of a score; the first whose at_least is reached (null: always) is given.",
     )
+    models["score_account"] = finish(
+        constants(
+            (("score", "varchar"), ("top", "bigint"), ("cap", POINTS)),
+            [[s.score.name, s.score.accounts.top, s.score.accounts.cap] for s in scores if s.score.accounts],
+        ),
+        schema="scores",
+        what="One row: a score that accounts have, too.",
+    )
     return models
+
+
+_GRADE = (
+    ("score", "varchar"),
+    ("level", "varchar"),
+    ("grade", "varchar"),
+    ("at_least", POINTS),
+    ("position", "bigint"),
+    ("stage_model", "varchar"),
+    ("stage", "varchar"),
+)
+
+
+def _grades(score: PointsScore) -> list[list[object]]:
+    levels = {"person": score.grades, "account": score.accounts.grades if score.accounts else []}
+    return [
+        [score.name, level, g.grade, g.at_least, n, *(g.stage.split(".") if g.stage else (None, None))]
+        for level, grades in levels.items()
+        for n, g in enumerate(grades, start=1)
+    ]
 
 
 def _wide(scores: Sequence[CheckedScore]) -> str:

@@ -1,44 +1,44 @@
-"""Checks segments and writes their models: all of them in one wide pass over persons."""
+"""Checks segments: every expression is typed, every name exists, nothing is defined by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
+from cdp.declarations import Document
 from dbt_declarations.contracts import Column
-from dbt_declarations.graph import cycles, layers
+from dbt_declarations.exclusive import yields_to
+from dbt_declarations.graph import cycles
 from dbt_declarations.kinds import Segment
 from dbt_declarations.project import Project, duplicates
 from dbt_declarations.scope import Scope
-from dbt_declarations.sql import constants, finish, name, ref, render, text, while_active
 from dbt_declarations.value_types import Typed
-from dbt_declarations.wide import base
 
-WIDE = "int_segments__person_evaluated"
+CONDITIONS = (("where",), ("include",), ("exclude",), ("accounts", "any"), ("accounts", "all"), ("accounts", "none"))
 
 
 @dataclass(frozen=True)
 class CheckedSegment:
-    """A segment that can be compiled."""
+    """A segment that can be compiled. `conditions`: checked ones by key, e.g. `where` or `accounts.any`."""
 
     segment: Segment
-    where: Typed
-    exclude: Typed | None
+    conditions: Mapping[str, Typed] = field(default_factory=dict)
+    order_by: Typed | None = None
+    yields_to: tuple[str, ...] = ()
 
     @property
     def reads(self) -> frozenset[tuple[str, str]]:
         """The columns that membership is computed from."""
-        return self.where.reads | (self.exclude.reads if self.exclude else frozenset())
+        typed = [*self.conditions.values(), *([self.order_by] if self.order_by else [])]
+        found = frozenset().union(*(t.reads for t in typed), {("segment", n) for n in self.yields_to})
+        return found | ({("person", "account_key")} if self.segment.accounts else frozenset())
 
 
-def check_segments(
-    project: Project, tag_columns: dict[str, Column], score_columns: dict[str, Column]
-) -> list[CheckedSegment]:
-    """All declared segments by name; what is wrong is noted in the project's problems."""
-    duplicates(project.segments, project.segment_models, "segment", project.problems)
-    declared_names = {d.value.name for d in project.segments} | project.broken("segments").keys()
-    names = frozenset(declared_names | set(project.segment_models))
-    scope = Scope(
+def segment_scope(
+    project: Project, tag_columns: dict[str, Column], score_columns: dict[str, Column], names: frozenset[str]
+) -> Scope:
+    """What the expressions of segments may name."""
+    return Scope(
         {
             **project.profile_scope(),
             "tag": tag_columns,
@@ -46,17 +46,27 @@ def check_segments(
             "segment": {n: Column(n, "boolean") for n in sorted(names)},
         },
         segments=names,
+        lists=project.lists,
     )
-    found: dict[str, CheckedSegment] = {}
+
+
+def check_segments(
+    project: Project, tag_columns: dict[str, Column], score_columns: dict[str, Column]
+) -> list[CheckedSegment]:
+    """All declared segments by name; what is wrong is noted in the project's problems."""
+    duplicates(project.segments, project.segment_models, "segment", project.problems)
     documents = {d.value.name: d for d in project.segments}
+    parts = {part: d.value.name for d in project.segments for part in d.value.parts}
+    names = frozenset({*documents, *parts, *project.broken("segments"), *project.segment_models})
+    scope = segment_scope(project, tag_columns, score_columns, names)
+    found: dict[str, CheckedSegment] = {}
     for document in project.segments:
-        segment = document.value
-        where = project.check(document, ("where",), segment.where, scope, "boolean")
-        exclude = project.check(document, ("exclude",), segment.exclude, scope, "boolean") if segment.exclude else None
-        if where is not None and (exclude is not None or segment.exclude is None):
-            found[segment.name] = CheckedSegment(segment, where, exclude)
-    uses = {n: {c for ns, c in s.reads if ns == "segment"} for n, s in found.items()}
-    for path in cycles(uses):
+        checked = _checked(project, document, scope)
+        if checked is not None:
+            found[checked.segment.name] = checked
+    for name, others in yields_to(project, documents, set(found)).items():
+        found[name] = replace(found[name], yields_to=others)
+    for path in cycles(uses(found.values())):
         project.problems.errors.append(
             documents[path[0]].error(
                 ("where",), f"segment is defined by itself: {' -> '.join(path)}", fix="break the circle"
@@ -65,74 +75,30 @@ def check_segments(
     return [found[n] for n in sorted(found)]
 
 
-def segment_models(segments: Sequence[CheckedSegment], handwritten: Sequence[str]) -> dict[str, str]:
-    """SQL by model name."""
-    catalogue = [
-        [
-            s.segment.name,
-            "declared",
-            s.segment.owner,
-            s.segment.description,
-            s.segment.refresh,
-            s.segment.since,
-            s.segment.expires,
-        ]
-        for s in segments
-    ]
-    catalogue += [[n, "model", None, None, None, None, None] for n in sorted(handwritten)]
-    return {
-        WIDE: finish(_wide(segments), schema="segments", what="One row: a person, one column per declared segment."),
-        "int_segments__members": finish(
-            _members(segments, handwritten), schema="segments", what="One row: a segment and a person in it at as_of."
-        ),
-        "segment": finish(
-            constants(
-                (
-                    ("segment", "varchar"),
-                    ("source", "varchar"),
-                    ("owner", "varchar"),
-                    ("description", "varchar"),
-                    ("refresh", "varchar"),
-                    ("since_on", "date"),
-                    ("expires_on", "date"),
-                ),
-                sorted(catalogue, key=lambda row: str(row[0])),
-            ),
-            schema="segments",
-            what="One row: a segment.",
-        ),
-    }
+def uses(segments: object) -> dict[str, set[str]]:
+    """Which segments each one reads; a part stands for the segment it is a part of."""
+    listed: list[CheckedSegment] = list(segments)  # type: ignore[call-overload]
+    owner = {part: s.segment.name for s in listed for part in s.segment.parts}
+    return {s.segment.name: {owner.get(c, c) for ns, c in s.reads if ns == "segment"} for s in listed}
 
 
-def _wide(segments: Sequence[CheckedSegment]) -> str:
-    by_name = {s.segment.name: s for s in segments}
-    reads = {r for s in segments for r in s.reads if r[0] != "segment" or r[1] not in by_name}
-    ctes = [f"layer_0 as ({base(reads)})"]
-    order = layers({n: {c for ns, c in s.reads if ns == "segment"} for n, s in by_name.items()})
-    for position, layer in enumerate(order, start=1):
-        computed = ", ".join(f"{_value(by_name[n])} as {name(f'segment__{n}')}" for n in layer)
-        ctes.append(f"layer_{position} as (select *, {computed} from layer_{position - 1})")
-    columns = "".join(f", {name(f'segment__{n}')} as {name(n)}" for n in sorted(by_name))
-    ctes.append(f"final as (select person_id{columns} from layer_{len(order)})")
-    return "with " + ",\n".join(ctes) + "\nselect * from final"
+def _checked(project: Project, document: Document[Segment], scope: Scope) -> CheckedSegment | None:
+    segment = document.value
+    conditions: dict[str, Typed] = {}
+    complete = True
+    for keys in CONDITIONS:
+        written = getattr(segment, keys[0]) if len(keys) == 1 else getattr(segment.accounts, keys[1], None)
+        if written is None:
+            continue
+        typed = project.check(document, keys, written, scope, "boolean")
+        complete = complete and typed is not None
+        if typed is not None:
+            conditions[".".join(keys)] = typed
+    order_by = None
+    if segment.limit:
+        order_by = project.check(document, ("limit", "order_by"), segment.limit.order_by, scope, *_ORDERED)
+        complete = complete and order_by is not None
+    return CheckedSegment(segment, conditions, order_by) if complete else None
 
 
-def _value(segment: CheckedSegment) -> str:
-    """Who is in: `where` is known to be true, `exclude` is not known to be true."""
-    value = f"coalesce({render(segment.where)}, false)"
-    if segment.exclude is not None:
-        value += f" and not coalesce({render(segment.exclude)}, false)"
-    return f"coalesce({while_active(segment.segment, value)}, false)"
-
-
-def _members(segments: Sequence[CheckedSegment], handwritten: Sequence[str]) -> str:
-    selects = [
-        f"select {text(s.segment.name)} as segment, person_id from {ref(WIDE)} where {name(s.segment.name)}"
-        for s in segments
-    ]
-    selects += [
-        f"select distinct {text(n)} as segment, members.person_id from {ref(f'segment_{n}')} as members"
-        f" inner join {ref('audience')} as audience on audience.person_id = members.person_id"
-        for n in sorted(handwritten)
-    ]
-    return "\nunion all\n".join(selects) or constants((("segment", "varchar"), ("person_id", "varchar")), [])
+_ORDERED = ("number", "integer", "date", "timestamp", "text")

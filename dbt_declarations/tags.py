@@ -8,6 +8,7 @@ from typing import Any
 from cdp.declarations import Document
 from cdp.errors import DeclarationError
 from dbt_declarations.contracts import Column, Type
+from dbt_declarations.exclusive import yields_to
 from dbt_declarations.facts import Measure, Selection, measure_type
 from dbt_declarations.graph import cycles, layers
 from dbt_declarations.kinds import AttributeTag, ManualTag, RuleTag, StatisticalTag
@@ -41,12 +42,19 @@ class CheckedTag:
     otherwise: str | None = None
     measure: tuple[str, Measure] | None = None
     yields_to: tuple[str, ...] = ()
+    pii: str = "none"
 
     @property
     def reads(self) -> frozenset[tuple[str, str]]:
         """The columns that the value is computed from in the wide pass."""
         typed = [self.value] if self.value else [when for when, _ in self.cases]
         return frozenset().union(*(t.reads for t in typed), {("tag", n) for n in self.yields_to})
+
+    @property
+    def rests_on(self) -> frozenset[tuple[str, str]]:
+        """All columns that the value is made from, those of facts included."""
+        of = [t for t in (self.measure[1].of, self.measure[1].selection.where) if t] if self.measure else []
+        return self.reads.union(*(t.reads for t in of))
 
     @property
     def is_computed(self) -> bool:
@@ -85,14 +93,54 @@ def check_tags(project: Project) -> list[CheckedTag]:
             rule = _rule(project, document, everything)
             if rule is not None:
                 found[name] = rule
-    _check_groups(project, documents, found)
+    for name, others in yields_to(project, documents, set(found)).items():
+        found[name] = replace(found[name], yields_to=others)
     uses = {n: {c for ns, c in t.reads if ns == "tag"} for n, t in found.items()}
     for path in cycles(uses):
         document = documents[path[0]]
         project.problems.errors.append(
             document.error(("name",), f"tag is defined by itself: {' -> '.join(path)}", fix="break the circle")
         )
+    _inherit_pii(project, documents, found, everything)
     return [found[n] for n in sorted(found)]
+
+
+def _inherit_pii(
+    project: Project, documents: dict[str, Document[Any]], found: dict[str, CheckedTag], scope: Scope
+) -> None:
+    """Give each tag its class of personal data: the declared one, else those of all that it is made from."""
+    joined = [t for t in found.values() if not t.is_computed]
+    for tag in [*joined, *(t for layer in tag_layers(list(found.values())) for t in layer)]:
+        document = documents.get(tag.name)
+        if document is None:
+            continue
+        namespaces = {**scope.namespaces}
+        if tag.measure:
+            namespaces |= project.fact_scope(tag.measure[0]).namespaces
+        classes = {
+            f"{namespace}.{column}": found[column].pii
+            if namespace == "tag" and column in found
+            else namespaces[namespace][column].pii
+            for namespace, column in tag.rests_on
+        }
+        inherited = inherit_pii(project, document, classes)
+        found[tag.name] = replace(tag, pii=inherited)
+
+
+def inherit_pii(project: Project, document: Document[Any], classes: dict[str, str]) -> str:
+    """The class of a declaration that is made from columns of these classes. Without a reason it cannot be `none`."""
+    declared_class, reason = declared(document).pii, declared(document).pii_reason
+    personal = {column: pii for column, pii in sorted(classes.items()) if pii != "none"}
+    if declared_class == "none" and personal and reason is None:
+        project.problems.errors.append(
+            document.error(
+                ("pii",),
+                f"is none, but the value is made from personal data ({', '.join(personal)})",
+                expected="pii_reason: why the value is no personal data",
+                fix="add pii_reason, or leave pii out to inherit it",
+            )
+        )
+    return declared_class or "+".join(sorted(set("+".join(personal.values()).split("+")))) or "none"
 
 
 def tag_layers(tags: list[CheckedTag]) -> list[list[CheckedTag]]:
@@ -119,7 +167,6 @@ def _first_step(project: Project, document: Document[Any], profile: Scope) -> Ch
         if value is None:
             return None
         _check_type(project, document, value.type, tag.value_type)
-        _check_pii(project, document, value, profile)
         return CheckedTag(tag.name, tag.type, _day(value.type), tag, value=value)
     if isinstance(tag, StatisticalTag):
         return _statistical(project, document, tag)
@@ -151,7 +198,9 @@ def _statistical(project: Project, document: Document[Any], tag: StatisticalTag)
         return None
     kind = measure_type(tag.aggregate, of.type if of else None)
     _check_type(project, document, kind, tag.value_type)
-    measure = Measure(tag.name, tag.aggregate, of, Selection(where, tag.window_days))
+    measure = Measure(
+        tag.name, tag.aggregate, of, Selection(where, tag.window_days, tag.window_hours, tag.window_sessions)
+    )
     return CheckedTag(tag.name, tag.type, _day(kind), tag, measure=(tag.over, measure))
 
 
@@ -168,30 +217,6 @@ def _rule(project: Project, document: Document[Any], scope: Scope) -> CheckedTag
     return CheckedTag(tag.name, tag.type, "text", tag, cases=tuple(cases), otherwise=tag.otherwise)
 
 
-def _check_groups(project: Project, documents: dict[str, Document[Any]], found: dict[str, CheckedTag]) -> None:
-    """The tags of a group yield to those of a lower priority number."""
-    groups: dict[str, list[tuple[int, str]]] = {}
-    for name, document in documents.items():
-        tag = declared(document)
-        if isinstance(tag, RuleTag) and tag.group and tag.priority:
-            groups.setdefault(tag.group, []).append((tag.priority, name))
-    for group, members in groups.items():
-        taken: dict[int, str] = {}
-        for priority, name in sorted(members):
-            if priority in taken:
-                project.problems.errors.append(
-                    documents[name].error(
-                        ("priority",),
-                        f'priority {priority} of group "{group}" is taken by {taken[priority]}',
-                        expected="each priority once in a group",
-                        fix="choose another priority",
-                    )
-                )
-            elif name in found:
-                found[name] = replace(found[name], yields_to=tuple(n for n in taken.values() if n in found))
-            taken.setdefault(priority, name)
-
-
 def _check_type(project: Project, document: Document[Any], found: Type, declared_type: str | None) -> None:
     value_type = VALUE_TYPES.get(found)
     if value_type is None:
@@ -202,19 +227,6 @@ def _check_type(project: Project, document: Document[Any], found: Type, declared
         project.problems.errors.append(
             document.error(
                 ("value_type",), f'is "{declared_type}", but the value is a {value_type}', expected=value_type
-            )
-        )
-
-
-def _check_pii(project: Project, document: Document[Any], value: Typed, scope: Scope) -> None:
-    personal = sorted(f"{n}.{c}" for n, c in value.reads if scope.namespaces[n][c].is_pii)
-    if personal and declared(document).pii is None:
-        project.problems.errors.append(
-            document.error(
-                ("value",),
-                f"reads personal data ({', '.join(personal)})",
-                expected="pii: true when the value itself is personal data, pii: false when it is not",
-                fix='add "pii:"',
             )
         )
 
@@ -234,7 +246,7 @@ def _handwritten(project: Project, name: str) -> CheckedTag | None:
             )
         )
         return None
-    return CheckedTag(name, "model", _day(column.type))
+    return CheckedTag(name, "model", _day(column.type), pii=column.pii)
 
 
 def _day(kind: Type) -> Type:

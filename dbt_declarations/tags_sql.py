@@ -20,8 +20,9 @@ CATALOGUE = (
     ("owner", "varchar"),
     ("description", "varchar"),
     ("refresh", "varchar"),
-    ("is_pii", "boolean"),
+    ("pii", "varchar"),
     ("exclusive_group", "varchar"),
+    ("history", "varchar"),
     ("since_on", "date"),
     ("expires_on", "date"),
 )
@@ -187,15 +188,16 @@ def _person_tags(tags: Sequence[CheckedTag]) -> str:
 
 
 def _catalogue(tags: Sequence[CheckedTag]) -> str:
-    rows = []
+    rows: list[list[object]] = []
     for tag in tags:
-        declaration = tag.declaration
-        said = [None] * 7
-        if declaration:
-            group = getattr(declaration, "group", None)
-            said = [declaration.owner, declaration.description, declaration.refresh, declaration.pii, group]  # type: ignore[list-item]
-            said += [declaration.since, declaration.expires]  # type: ignore[list-item]
-        rows.append([tag.name, VALUE_TYPES[tag.type], tag.kind, *said])
+        told: list[object] = [None] * 6
+        if tag.declaration:
+            group = getattr(tag.declaration, "group", None)
+            told = [tag.declaration.owner, tag.declaration.description, tag.declaration.refresh, group]
+            told += [tag.declaration.since, tag.declaration.expires]
+        value_type = VALUE_TYPES[tag.type]
+        kept = getattr(tag.declaration, "history", None) or ("assignments" if value_type == "number" else "values")
+        rows.append([tag.name, value_type, tag.kind, *told[:3], tag.pii, told[3], kept, *told[4:]])
     return constants(CATALOGUE, rows)
 
 

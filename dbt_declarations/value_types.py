@@ -77,10 +77,10 @@ def a_kind(kind: Type) -> str:
     return {**names, **more}.get(kind, "of a type that cannot be used")
 
 
-def show(node: exp.Expression) -> str:
+def show(node: exp.Expression, most: int = 60) -> str:
     """The written expression, short enough for a message."""
-    text = node.sql(DIALECT, comments=False)
-    return text if len(text) <= 60 else text[:57] + "..."
+    text = node.sql(DIALECT, comments=False, normalize_functions=False)
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def check_literal(name: str, argument: exp.Expression) -> None:

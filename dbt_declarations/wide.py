@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dbt_declarations.sql import name, ref
+from dbt_declarations.sql import name, ref, text
 
-_SIMPLE = {"trait": "person_traits", "rfm": "person_rfm", "tag": "person_tags"}
+_SIMPLE = {"trait": "person_traits", "touch": "person_touch", "rfm": "person_rfm", "tag": "person_tags"}
 
 
 def base(reads: Iterable[tuple[str, str]], extra_columns: Iterable[str] = (), extra_joins: Iterable[str] = ()) -> str:
@@ -49,6 +49,11 @@ def _place(namespace: str, column: str) -> tuple[str, str]:
         distinct = f"left join (select distinct person_id from {ref(alias)}) as {name(alias)}"
         join = f"{distinct} on {name(alias)}.person_id = person.person_id"
         return f"({name(alias)}.person_id is not null)", join
+    if namespace == "list":
+        alias = name(f"list_{column}")
+        listed = f"select distinct person_id from {ref('person_list')} where list = {text(column)}"
+        join = f"left join ({listed}) as {alias} on {alias}.person_id = person.person_id"
+        return f"({alias}.person_id is not null)", join
     return f"{namespace}.{name(column)}", _join(_SIMPLE[namespace], namespace)
 
 

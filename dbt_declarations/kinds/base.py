@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from cdp.declarations import Declaration
+from cdp.sources import PiiClass
 
 TEMPLATE_MARKS = ("{{", "}}", "{%", "%}", "{#", "#}")
 
@@ -46,6 +47,8 @@ Expression = Annotated[
 ]
 Day = Annotated[date, BeforeValidator(_plain_date)]
 Days = Annotated[int, Field(strict=True, ge=1, le=36500, description="Whole days.")]
+Hours = Annotated[int, Field(strict=True, ge=1, le=24 * 36500, description="Whole hours.")]
+Sessions = Annotated[int, Field(strict=True, ge=1, le=1000, description="Sessions of the person, the latest first.")]
 FactTable = Literal["event", "order", "lead", "stage_change"]
 
 
@@ -65,7 +68,12 @@ class Dated(Described):
     refresh: Literal["every_run", "daily", "weekly", "monthly"] = Field(
         "every_run", description="How fresh readers may expect it to be; published in the catalogue."
     )
-    pii: bool | None = Field(None, description="Whether the value itself is personal data.")
+    pii: PiiClass | None = Field(
+        None, description="Class of personal data that the value is; when missing, that of the columns it reads."
+    )
+    pii_reason: PlainText | None = Field(
+        None, description="Why the value is not personal data (`pii: none`) although it is made from some."
+    )
 
     @model_validator(mode="after")
     def _ends_after_it_begins(self) -> Dated:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field, RootModel, model_validator
+from pydantic import Field, RootModel, StringConstraints, model_validator
 
 from cdp.declarations import Declaration
 from dbt_declarations.kinds.base import Dated, Days, Described, Expression, FactTable, Name, PlainText
@@ -48,12 +48,33 @@ class Grade(Declaration):
 
     grade: PlainText
     at_least: Points | None = None
+    stage: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$")] | None = Field(
+        None,
+        description="<model>.<stage> of the life cycle that the grade stands for: who has it and may enter is in stage_due.",
+    )
 
 
 class DimensionLimit(Declaration):
     """The most points that one dimension can add."""
 
     cap: Cap
+
+
+class AccountScore(Declaration):
+    """The score of an account: the points of its best persons, added up."""
+
+    top: Annotated[int, Field(strict=True, ge=1, le=1000)] = Field(
+        description="So many persons; 1: the best one alone."
+    )
+    cap: Cap | None = Field(None, description="The account has at most this many points.")
+    grades: list[Grade] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AccountScore:
+        check_grades(self.grades)
+        if any(grade.stage for grade in self.grades):
+            raise ValueError("grades of accounts without `stage`: persons have stages")
+        return self
 
 
 class PointsScore(Dated):
@@ -64,6 +85,7 @@ class PointsScore(Dated):
     dimensions: dict[Dimension, DimensionLimit] = Field(default_factory=dict)
     rules: list[Rule] = Field(min_length=1)
     grades: list[Grade] = Field(min_length=1)
+    accounts: AccountScore | None = Field(None, description="Gives accounts the score, too.")
 
     @model_validator(mode="after")
     def _consistent(self) -> PointsScore:
@@ -71,14 +93,19 @@ class PointsScore(Dated):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"each rule name once; written twice: {', '.join(twice)}")
-        if len({grade.grade for grade in self.grades}) < len(self.grades):
-            raise ValueError("each grade once")
-        *above, last = self.grades
-        if last.at_least is not None or any(grade.at_least is None for grade in above):
-            raise ValueError("grades: at_least in every grade but the last, which takes the rest")
-        if any(upper.at_least <= lower.at_least for upper, lower in pairwise(above)):  # type: ignore[operator]
-            raise ValueError("grades: at_least falling from grade to grade")
+        check_grades(self.grades)
         return self
+
+
+def check_grades(grades: list[Grade]) -> None:
+    """Raises ValueError unless thresholds fall from grade to grade and the last grade takes the rest."""
+    if len({grade.grade for grade in grades}) < len(grades):
+        raise ValueError("each grade once")
+    *above, last = grades
+    if last.at_least is not None or any(grade.at_least is None for grade in above):
+        raise ValueError("grades: at_least in every grade but the last, which takes the rest")
+    if any(upper.at_least <= lower.at_least for upper, lower in pairwise(above)):  # type: ignore[operator]
+        raise ValueError("grades: at_least falling from grade to grade")
 
 
 class Bins(Declaration):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, RootModel, model_validator
 
 from cdp.declarations import Declaration
-from dbt_declarations.kinds.base import Dated, Days, Expression, FactTable, Name, PlainText
+from dbt_declarations.kinds.base import Dated, Days, Expression, FactTable, Hours, Name, PlainText, Sessions
 
 ValueType = Literal["boolean", "number", "text", "date", "list"]
 Aggregate = Literal[
@@ -29,7 +29,17 @@ WITHOUT_OF = ("count", "days_since")
 ZERO_BY_DEFAULT = ("count", "count_distinct", "sum")
 
 
-class AttributeTag(Dated):
+class TagBase(Dated):
+    """What every tag has."""
+
+    history: Literal["values", "assignments", "none"] | None = Field(
+        None,
+        description="What tag_history keeps: each value, only that there was one, or nothing. Without it: values, of "
+        "numbers assignments.",
+    )
+
+
+class AttributeTag(TagBase):
     """The value comes straight from the profile."""
 
     type: Literal["attribute"]
@@ -37,7 +47,7 @@ class AttributeTag(Dated):
     value_type: ValueType | None = Field(None, description="Checked against the type of the expression.")
 
 
-class StatisticalTag(Dated):
+class StatisticalTag(TagBase):
     """The value is an aggregate over the facts of a person."""
 
     type: Literal["statistical"]
@@ -46,10 +56,16 @@ class StatisticalTag(Dated):
     of: Expression | None = Field(None, description="What is aggregated; not for count and days_since.")
     where: Expression | None = Field(None, description="Which facts count; all when it is missing.")
     window_days: Days | None = Field(None, description="Only facts of the last so many days before as_of.")
+    window_hours: Hours | None = Field(None, description="Only facts of the last so many hours before as_of.")
+    window_sessions: Sessions | None = Field(
+        None, description="Only facts since the person's last so many sessions began; all of somebody with fewer."
+    )
     value_type: ValueType | None = Field(None, description="Checked against the type of the aggregate.")
 
     @model_validator(mode="after")
     def _of_where_needed(self) -> StatisticalTag:
+        if sum(w is not None for w in (self.window_days, self.window_hours, self.window_sessions)) > 1:
+            raise ValueError("one of window_days, window_hours and window_sessions")
         if self.aggregate in WITHOUT_OF and self.of is not None:
             raise ValueError(f"no `of` with aggregate: {self.aggregate}, which looks at whole facts")
         if self.aggregate not in WITHOUT_OF and self.of is None:
@@ -64,7 +80,7 @@ class Case(Declaration):
     when: Expression
 
 
-class RuleTag(Dated):
+class RuleTag(TagBase):
     """True or false by a condition (`when`), or one of several values, the first that holds (`cases`)."""
 
     type: Literal["rule"]
@@ -95,7 +111,7 @@ class RuleTag(Dated):
         return self
 
 
-class ManualTag(Dated):
+class ManualTag(TagBase):
     """People set the value in seeds/tags/manual_tags.csv; the latest row of a person counts."""
 
     type: Literal["manual"]

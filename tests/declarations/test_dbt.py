@@ -128,9 +128,14 @@ def test_other_projects_are_left_alone(root: Path) -> None:
 def test_history_of_segments_over_runs(root: Path) -> None:
     """Repeated runs change nothing, a full refresh keeps the history, an earlier as_of forgets what came later."""
     folder = root / "dbt_project"
-    name = "models/segments/segment_membership.sql"
-    (folder / name).parent.mkdir()
-    shutil.copy(REAL.parent / "dbt_project" / name, folder / name)
+    (folder / "models/segments").mkdir()
+    for name in ("int_segments__stays", "segment_membership"):
+        shutil.copy(REAL / f"models/segments/{name}.sql", folder / f"models/segments/{name}.sql")
+    shutil.copy(REAL / "macros/history.sql", folder / "macros/history.sql")
+    identifiers = (
+        "select 'p' || i as person_id, 'x' as identifier_type, i::varchar as identifier_value from range(9) t(i)"
+    )
+    write(folder, "models/profiles/person_identifier.sql", identifiers)
     # members come from a file, so that a run is nothing but this one model
     (folder / "segments" / "buyers.yml").unlink()
     members = root / "members.csv"
@@ -160,8 +165,8 @@ def test_history_of_segments_over_runs(root: Path) -> None:
         people = {f"p{n}" for n in range(9) if rng.random() < 0.6}
         members.write_text("\n".join(["person_id", *sorted(people)]) + "\n", encoding="utf-8")
         result = dbt(root, "run", "--vars", f"as_of: {as_of}", *options,
-                     "--select", "person audience segment_test int_segments__person_evaluated int_segments__members"
-                     " segment_membership")  # fmt: skip
+                     "--select", "person person_identifier audience segment segment_test int_segments__person_evaluated int_segments__members"
+                     " int_segments__stays segment_membership")  # fmt: skip
         assert result.returncode == 0, result.stdout[-3000:]
         runs = [r for r in runs if r[0] < as_of] + [(as_of, people, options)]
         expected = []

@@ -50,12 +50,18 @@ def test_lifecycle_equals_a_fold(tmp_path: Path, seed: int) -> None:
     db.execute(f"insert into person_stage_change values {marks}", [v for f in rng.sample(facts, len(facts)) for v in f])
     db.execute("drop table person_lifecycle")
     build(db, compiled(tmp_path))
+    make(db, "person_lifecycle_change")
     make(db, "person_lifecycle")
     found = {
         p: (s, e) for p, s, e in db.execute("select person_id, stage, entered_at from person_lifecycle").fetchall()
     }
 
+    moves = db.execute(
+        "select person_id, from_stage, stage, entered_at, left_at from person_lifecycle_change order by 1, move_number"
+    ).fetchall()
+
     expected: dict[str, tuple[str, Any]] = {}
+    walked: list[list[Any]] = []
     seen: dict[tuple[str, str], int] = {}
     numbered = []
     for person, kind, key, _, stage, at, sequence in sorted(facts, key=lambda f: (f[5], f"{f[1]}/{f[2]}/{f[6]}")):
@@ -64,9 +70,15 @@ def test_lifecycle_equals_a_fold(tmp_path: Path, seed: int) -> None:
             if seen[person, stage] >= nth[stage]:
                 numbered.append((at, stages.index(stage), f"{kind}/{key}/{sequence}", person, stage))
     for at, _, _, person, stage in sorted(numbered):
-        if expected.get(person, ("start", None))[0] in sources[stage]:
+        current = expected.get(person, ("start", None))[0]
+        if current in sources[stage]:
+            for move in walked:
+                if move[0] == person and move[4] is None:
+                    move[4] = at
+            walked.append([person, current, stage, at, None])
             expected[person] = (stage, at)
     assert found == expected, seed
+    assert moves == [tuple(move) for move in sorted(walked, key=lambda move: move[0])], seed
 
 
 @pytest.mark.parametrize("method", ["edges", "quantiles"])

@@ -69,7 +69,7 @@ def test_every_kind_is_shown_in_the_demo() -> None:
     assert {declared(d).type for d in project.scores} == {"points", "rfm"}
     assert any(getattr(t, "group", None) for t in tags) and project.tag_models and project.segment_models
     segments = [d.value for d in project.segments]
-    assert any("in_segment" in s.where for s in segments) and any(s.exclude for s in segments)
+    assert any("in_segment" in (s.where or "") for s in segments) and any(s.exclude for s in segments)
 
 
 def test_check_and_list_commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

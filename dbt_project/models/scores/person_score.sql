@@ -7,10 +7,10 @@ reasons as (
     select
         person_id,
         score,
-        sum(cast(points as decimal(18, 2))) as points,
-        sum(cast(points as decimal(18, 2))) filter (where dimension = 'fit') as fit,
-        sum(cast(points as decimal(18, 2))) filter (where dimension = 'interest') as interest,
-        sum(cast(points as decimal(18, 2))) filter (where dimension = 'intent') as intent
+        sum(points) as points,
+        sum(points) filter (where dimension = 'fit') as fit,
+        sum(points) filter (where dimension = 'interest') as interest,
+        sum(points) filter (where dimension = 'intent') as intent
     from {{ ref('score_reason') }}
     group by
         person_id,
@@ -37,6 +37,7 @@ graded as (
     from summed
     left join {{ ref('score_grade') }} as grades
         on summed.score = grades.score
+        and grades.level = 'person'
         and (grades.at_least is null or summed.points >= grades.at_least)
     qualify row_number() over (partition by summed.person_id, summed.score order by grades.position) = 1
 ),
@@ -45,11 +46,11 @@ final as (
     select
         person_id,
         score,
-        cast(points as double) as points,
+        cast(points as decimal(18, 2)) as points,
         grade,
-        cast(fit as double) as fit,
-        cast(interest as double) as interest,
-        cast(intent as double) as intent
+        cast(fit as decimal(18, 2)) as fit,
+        cast(interest as decimal(18, 2)) as interest,
+        cast(intent as decimal(18, 2)) as intent
     from graded
 )
 

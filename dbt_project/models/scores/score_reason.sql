@@ -57,7 +57,7 @@ final as (
         score,
         rule,
         dimension,
-        cast(points as double) as points,
+        points,
         fact_count,
         last_fact_at
     from reasons

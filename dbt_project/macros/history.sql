@@ -1,0 +1,101 @@
+{#-
+What keeps a history that is made run by run. Its rows have person_id (who it is now), recorded_person_id (who it was when the row
+was written) and the two times of a stay.
+-#}
+
+{#- A run at as_of first takes back what was recorded at or after as_of: repeating a run changes nothing. -#}
+{% macro take_back(entered_at, exited_at) -%}
+    {% if is_incremental() %}
+        delete from {{ this }} where {{ entered_at }} >= {{ as_of() }};
+        update {{ this }} set {{ exited_at }} = null where {{ exited_at }} >= {{ as_of() }}
+    {% endif %}
+{%- endmacro %}
+
+{#- Rows of a person who was merged into another go to that one; after a split they go back. A person_id is the hash of
+an identifier (models/identity/person_identifier.sql), so who has that identifier now is who the person is now. -#}
+{% macro carry_along() -%}
+    {#- outside the condition: dbt gathers references when it parses, and nothing is incremental then -#}
+    {%- set person, person_identifier = ref('person'), ref('person_identifier') -%}
+    {% if is_incremental() %}
+        update {{ this }} as history
+        set person_id = found.person_id
+        from (
+            select
+                gone.recorded_person_id,
+                coalesce(heir.person_id, gone.recorded_person_id) as person_id
+            from (
+                select distinct recorded_person_id
+                from {{ this }}
+                where recorded_person_id <> person_id
+                    or recorded_person_id not in (select person_id from {{ person }})
+            ) as gone
+            left join (
+                select
+                    'p_' || md5(identifier_type || ':' || identifier_value) as founded_person_id,
+                    min(person_id) as person_id
+                from {{ person_identifier }}
+                group by founded_person_id
+            ) as heir on gone.recorded_person_id = heir.founded_person_id
+        ) as found
+        where history.recorded_person_id = found.recorded_person_id
+            and history.person_id <> found.person_id
+    {% endif %}
+{%- endmacro %}
+
+{#- The stays of a history by who the persons are now: of persons who have become one, stays that meet are one stay. -#}
+{% macro stays_of_persons(history, keys, entered_at, exited_at) -%}
+{%- set keyed = keys | join(', ') -%}
+with stays as (
+    select * from {{ history }}
+),
+
+-- persons with stays of several; all others have each stay as it was recorded
+joined as (
+    select distinct person_id
+    from stays
+    where recorded_person_id <> person_id
+),
+
+ordered as (
+    select
+        stays.*,
+        max(coalesce({{ exited_at }}, timestamp 'infinity')) over (
+            partition by {{ keyed }}, person_id order by {{ entered_at }}, recorded_person_id
+            rows between unbounded preceding and 1 preceding
+        ) as reaches_to
+    from stays
+    semi join joined on stays.person_id = joined.person_id
+),
+
+numbered as (
+    select
+        *,
+        count(*) filter (where reaches_to is null or {{ entered_at }} > reaches_to) over (
+            partition by {{ keyed }}, person_id order by {{ entered_at }}, recorded_person_id
+        ) as stay_number
+    from ordered
+),
+
+final as (
+    select
+        {{ keyed }},
+        person_id,
+        {{ entered_at }},
+        {{ exited_at }}
+    from stays
+    anti join joined on stays.person_id = joined.person_id
+    union all
+    select
+        {{ keyed }},
+        person_id,
+        min({{ entered_at }}) as {{ entered_at }},
+        nullif(max(coalesce({{ exited_at }}, timestamp 'infinity')), timestamp 'infinity') as {{ exited_at }}
+    from numbered
+    group by
+        {{ keyed }},
+        person_id,
+        stay_number
+)
+
+select * from final
+{%- endmacro %}

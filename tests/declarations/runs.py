@@ -1,0 +1,57 @@
+"""Runs models that add to themselves without starting dbt: its templates rendered here, its delete+insert done here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import jinja2
+
+PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
+
+
+@dataclass
+class History:
+    """One incremental model in a warehouse; `run` does what dbt-duckdb does for it at an as_of."""
+
+    con: duckdb.DuckDBPyConnection
+    path: str
+    config: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def table(self) -> str:
+        """Name of the model's table."""
+        return Path(self.path).stem
+
+    def run(self, as_of: str) -> None:
+        """Hooks, then the select, then rows of the same key are replaced."""
+        exists = bool(self.con.execute("select 1 from duckdb_tables() where table_name = ?", [self.table]).fetchall())
+        globals_: dict[str, Any] = {
+            "ref": lambda name: f'"{name}"',
+            "as_of": lambda: f"(timestamp '{as_of}')",
+            "is_incremental": lambda: exists,
+            "this": f'"{self.table}"',
+            "var": lambda _, default: default,
+            "config": lambda **given: self.config.update(given) or "",
+        }
+        environment = jinja2.Environment(undefined=jinja2.StrictUndefined)  # noqa: S701  (SQL, not HTML)
+        environment.globals.update(globals_)
+        macros = environment.from_string((PROJECT / "macros" / "history.sql").read_text(encoding="utf-8")).module
+        environment.globals.update({n: m for n, m in vars(macros).items() if callable(m)})
+        select = environment.from_string((PROJECT / self.path).read_text(encoding="utf-8")).render()
+        if self.config["materialized"] == "view":
+            self.con.execute(f'create or replace view "{self.table}" as {select}')
+            return
+        for hook in self.config["pre_hook"]:
+            statement = environment.from_string(hook).render().strip()
+            if statement:
+                self.con.execute(statement)
+        if not exists:
+            self.con.execute(f'create table "{self.table}" as {select}')
+            return
+        key = ", ".join(self.config["unique_key"])
+        self.con.execute(f"create or replace temp table fresh as {select}")
+        self.con.execute(f'delete from "{self.table}" where ({key}) in (select ({key}) from fresh)')
+        self.con.execute(f'insert into "{self.table}" by name select * from fresh')
