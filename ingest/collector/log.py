@@ -32,6 +32,7 @@ from ingest.collector.segments import (
     live,
     log_id,
     make_folder,
+    noted_next,
     read_sealed,
     scan,
     seal,
@@ -128,7 +129,7 @@ class Log:
             self.log_id = log_id(self.folder) or secrets.token_hex(4)
             after = self._recover()
             self._remember()
-            self._next = max(after, self._noted())
+            self._next = max(after, noted_next(self.folder))
             self._open_live()
         except Timeout:
             raise BusyError(
@@ -369,12 +370,6 @@ class Log:
                         self.seen.add(f"{record['source']} {mark}{record['messageId']}")
                         if "signature" in record:
                             self.seen.add(f"{record['source']} {record['signature']}")
-
-    def _noted(self) -> int:
-        try:
-            return int(json.loads((self.folder / "log.json").read_text(encoding="utf-8"))["next"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 1
 
     def _note(self, first: int) -> None:
         beside = self.folder / "log.new"

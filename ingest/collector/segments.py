@@ -137,6 +137,14 @@ def log_id(folder: Path) -> str | None:
         return None
 
 
+def noted_next(folder: Path) -> int:
+    """The number of the next record as it was last noted: never less than that behind the last closed segment."""
+    try:
+        return int(json.loads((folder / "log.json").read_text(encoding="utf-8"))["next"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 1
+
+
 def make_folder(path: Path) -> None:
     """Make a folder so that it is still there after a power cut."""
     if not path.is_dir():
