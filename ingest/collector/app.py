@@ -8,7 +8,6 @@ events come to are looked up in one table; the few others are Starlette routes.
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -24,7 +23,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from ingest.collector import dialects, webhooks, wecom
+from ingest.collector import webhooks, wecom
+from ingest.collector.addresses import ADDRESSES, Reader
+from ingest.collector.answers import ALLOWED_HEADERS, JSON, OK, Headers, Send, answer, as_refusal, cors, uncached
 from ingest.collector.bodies import Memory, Refused, key_of, parsed, read_body, unpacked
 from ingest.collector.events import (
     Arrival,
@@ -37,46 +38,14 @@ from ingest.collector.events import (
 )
 from ingest.collector.keys import Door, Doors
 from ingest.collector.limits import Limits
-from ingest.collector.log import Full, Log, NotDurable, Record
+from ingest.collector.log import Log, Record
 from ingest.collector.metrics import CONTENT_TYPE, Metrics
 from ingest.collector.settings_endpoints import rudder_config, segment_settings
 
 Scope = Mapping[str, Any]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
 Endpoint = Callable[[Request], Awaitable[Response]]
-Reader = Callable[[Any], tuple[list[Any], Any]]
 
-logger = logging.getLogger("cdp.collector")
-
-ALLOWED_HEADERS = "authorization, content-type, content-encoding, x-retry-count, anonymousid, sentat, x-write-key"
-_OK = b'{"success":true}'
-_SHORT = {"t": "track", "i": "identify", "p": "page", "s": "screen", "g": "group", "a": "alias"}
-_JSON = (b"content-type", b"application/json")
 FREE_BYTES = 64 * 1024**2
-
-
-def _single(body: Any) -> tuple[list[Any], Any]:
-    return [body], body.get("sentAt") if isinstance(body, dict) else None
-
-
-def _batch(body: Any) -> tuple[list[Any], Any]:
-    batch = body.get("batch") if isinstance(body, dict) else None
-    if not isinstance(batch, list):
-        raise Refused(400, "invalid_batch", '"batch": a list of events is missing')
-    return batch, body.get("sentAt")
-
-
-# address -> (how its body is read, the type it stands for)
-ADDRESSES: dict[str, tuple[Reader, str | None]] = {
-    **{f"/v1/{type_}": (_single, type_) for type_ in _SHORT.values()},
-    **{f"/v1/{short}": (_single, type_) for short, type_ in _SHORT.items()},
-    **{f"/api/s/{type_}": (_single, type_) for type_ in _SHORT.values()},
-    **dict.fromkeys(("/v1/batch", "/v1/b", "/v1/import", "/beacon/v1/batch"), (_batch, None)),
-    "/batch/": (dialects.from_posthog, None),
-    "/batch": (dialects.from_posthog, None),
-    "/com.snowplowanalytics.snowplow/tp2": (dialects.from_snowplow, None),
-}
 
 
 class Collector:
@@ -131,11 +100,11 @@ class Collector:
         origin = headers.get(b"origin", b"")
         started = perf_counter()
         try:
-            answer = await self._take(address, headers, scope["query_string"], receive)
+            body = await self._take(address, headers, scope["query_string"], receive)
         except Exception as error:
-            await self._say_no(_as_refusal(error), send, origin)
+            await self._say_no(as_refusal(error), send, origin)
         else:
-            await _answer(send, 200, answer, _cors(origin))
+            await answer(send, 200, body, cors(origin))
         self.metrics.seconds.observe(perf_counter() - started)
 
     async def _take(
@@ -160,7 +129,7 @@ class Collector:
             door.types,
             received,
             arrival_times(received),
-            parse_time(sent_at) or _sent_header(headers),
+            parse_time(sent_at) or sent_header(headers),
             limits.event_bytes,
             self.validator,
         )
@@ -196,7 +165,7 @@ class Collector:
         await self.log.append(records, ids)
         self._count(arrival.source, kinds, len(reasons), duplicates)
         if not reasons:
-            return _OK
+            return OK
         if not kinds and not duplicates:
             raise Refused(400, "invalid_event", f"{reasons[0]}; it was set aside")
         return orjson.dumps({"success": True, "set_aside": len(reasons)})
@@ -252,7 +221,7 @@ class Collector:
             else webhooks.verify_hmac(door, headers, body, now)
         )
         await self._keep(door, proof, parsed(body), now)
-        return Response(_OK, media_type="application/json")
+        return Response(OK, media_type="application/json")
 
     async def _keep(self, door: Door, proof: webhooks.Proof, payload: Any, now: datetime) -> None:
         name, seen = door.input.name, self.log.seen
@@ -277,10 +246,10 @@ class Collector:
             try:
                 response = await endpoint(request)
             except Exception as error:
-                refused = _as_refusal(error)
+                refused = as_refusal(error)
                 status, body, headers = self._refusal(refused, origin)
-                return Response(body, status, {k.decode(): v.decode("latin-1") for k, v in [_JSON, *headers]})
-            for name, value in _cors(origin):
+                return Response(body, status, {k.decode(): v.decode("latin-1") for k, v in [JSON, *headers]})
+            for name, value in cors(origin):
                 response.headers[name.decode()] = value.decode("latin-1")
             return response
 
@@ -311,11 +280,11 @@ class Collector:
 
     async def _segment_settings(self, request: Request) -> Response:
         self.doors.by_key(request.path_params["key"])
-        return _uncached(segment_settings(request, self.limits.public_url))
+        return uncached(segment_settings(request, self.limits.public_url))
 
     async def _rudder_config(self, request: Request) -> Response:
         _, key = key_of(dict(request.scope["headers"]), request.scope["query_string"])
-        return _uncached(rudder_config(key, self.doors.by_key(key).input.name))
+        return uncached(rudder_config(key, self.doors.by_key(key).input.name))
 
     async def _preflight(self, scope: Scope, send: Send) -> None:
         """A page asks whether it may send. It comes without a key: any input's origin will do, the key decides later."""
@@ -326,17 +295,17 @@ class Collector:
             (b"access-control-max-age", b"7200"),
         ]
         if not origin or self.doors.allows(origin.decode("ascii", "replace")):
-            await _answer(send, 200, b"", [*_cors(origin), *headers])
+            await answer(send, 200, b"", [*cors(origin), *headers])
         else:
-            await _answer(send, 403, b"", [])
+            await answer(send, 403, b"", [])
 
     async def _say_no(self, refused: Refused, send: Send, origin: bytes) -> None:
         status, body, headers = self._refusal(refused, origin)
-        await _answer(send, status, body, headers)
+        await answer(send, status, body, headers)
 
     def _refusal(self, refused: Refused, origin: bytes) -> tuple[int, bytes, Headers]:
         self.metrics.refused.labels(refused.code).inc()
-        headers = [] if refused.code == "origin_not_allowed" else _cors(origin)
+        headers = [] if refused.code == "origin_not_allowed" else cors(origin)
         if refused.retry_after is not None:
             headers.append((b"retry-after", b"%d" % refused.retry_after))
         if refused.status == 408:
@@ -353,38 +322,6 @@ class Collector:
         await asyncio.get_running_loop().run_in_executor(None, self.log.close)
 
 
-def _as_refusal(error: Exception) -> Refused:
-    if isinstance(error, Refused):
-        return error
-    if isinstance(error, Full):
-        return Refused(429, "overloaded", "more is waiting for the disk than memory may hold", retry_after=1)
-    if isinstance(error, NotDurable):
-        return Refused(503, "not_durable", f"the events could not be written: {error}; send them again", retry_after=2)
-    # the text of an error may quote what was sent: only its kind is told
-    logger.error("an event request failed: %s", type(error).__name__)
-    return Refused(500, "internal", "the collector failed; send it again")
-
-
-def _sent_header(headers: Mapping[bytes, bytes]) -> datetime | None:
+def sent_header(headers: Mapping[bytes, bytes]) -> datetime | None:
     value = headers.get(b"sentat")
     return parse_time(value.decode("ascii", "replace")) if value else None
-
-
-def _cors(origin: bytes) -> Headers:
-    if not origin:
-        return []
-    return [
-        (b"access-control-allow-origin", origin),
-        (b"access-control-expose-headers", b"Retry-After"),
-        (b"vary", b"Origin"),
-    ]
-
-
-def _uncached(document: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(document), media_type="application/json", headers={"cache-control": "no-cache"})
-
-
-async def _answer(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    length = (b"content-length", b"%d" % len(body))
-    await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]})
-    await send({"type": "http.response.body", "body": body})

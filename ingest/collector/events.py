@@ -8,7 +8,7 @@ numbers, `action` and `user_id` of the oldest libraries).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -23,10 +23,12 @@ MAX_NAME = 1024
 MAX_DEPTH = 64
 MAX_KEYS = 2000
 _OWN = frozenset(
-    ("type", "action", "messageId", "message_id", "event", "name", "category", "userId", "user_id", "anonymousId")
-    + ("anonymous_id", "groupId", "group_id", "previousId", "previous_id", "timestamp", "originalTimestamp", "sentAt")
-    + ("receivedAt", "channel", "properties", "traits", "context", "integrations", "writeKey", "sequence", "source")
-    + ("extra", "violations", "droppedProperties")
+    (
+        *("type", "action", "messageId", "message_id", "event", "name", "category", "properties", "traits", "context"),
+        *("userId", "user_id", "anonymousId", "anonymous_id", "groupId", "group_id", "previousId", "previous_id"),
+        *("timestamp", "originalTimestamp", "sentAt", "receivedAt", "channel", "integrations", "writeKey"),
+        *("sequence", "source", "extra", "violations"),
+    )
 )
 
 
@@ -34,16 +36,8 @@ class Unusable(Exception):
     """An event that cannot be used; the text says why, without its values."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the tracking plan says of an event. `action`: allow, flag, drop (the properties `dropped`) or block."""
-
-    action: str = "allow"
-    violations: list[dict[str, Any]] = field(default_factory=list)
-    dropped: list[str] = field(default_factory=list)
-
-
-Validator = Callable[[dict[str, Any], str], Any]
+# (event, input) -> which rules of the tracking plan it breaks
+Validator = Callable[[dict[str, Any], str], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +61,9 @@ def record_of(event: Any, arrival: Arrival, type_: str | None = None) -> tuple[s
     """
     found, message_id = normalised(event, arrival, type_)
     if arrival.validator:
-        _enforce(found, arrival.validator(found, arrival.source))
+        violations = arrival.validator(found, arrival.source)
+        if violations:
+            found["violations"] = violations
     try:
         body = orjson.dumps(found)
     except orjson.JSONEncodeError:
@@ -190,19 +186,6 @@ def _dumped(value: Any) -> bytes | None:
         return orjson.dumps(value)
     except orjson.JSONEncodeError:
         return None
-
-
-def _enforce(found: dict[str, Any], verdict: Any) -> None:
-    if verdict.action == "allow":
-        return
-    if verdict.action == "block":
-        rules = ", ".join(sorted({str(v.get("rule", "")) for v in verdict.violations}))
-        raise Unusable(f"tracking plan: {rules or 'blocked'}")
-    found["violations"] = verdict.violations
-    if verdict.action == "drop" and verdict.dropped:
-        properties = found.get("properties") or {}
-        found["droppedProperties"] = {key: properties[key] for key in verdict.dropped if key in properties}
-        found["properties"] = {k: v for k, v in properties.items() if k not in found["droppedProperties"]}
 
 
 def _text(event: Mapping[str, Any], key: str, older: str) -> str | None:

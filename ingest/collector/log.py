@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,32 +19,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, perf_counter
 
-import orjson
 from filelock import FileLock, Timeout
 
 from cdp.errors import BusyError, ConfigurationError
+from ingest.collector.recovery import Counters, recover, remember, seal_all
 from ingest.collector.seen import Seen
-from ingest.collector.segments import (
-    DIGITS,
-    Segment,
-    framed,
-    live,
-    log_id,
-    make_folder,
-    noted_next,
-    read_sealed,
-    scan,
-    seal,
-    sealed,
-    sync_folder,
-)
+from ingest.collector.segments import DIGITS, Segment, framed, log_id, make_folder, noted_next, sync_folder
 
 # what stands before the sequence number of a record (nothing: an event), and what stands behind it, to the closing brace
 Record = tuple[bytes, bytes]
 
 RETRY_SECONDS = 1.0  # after a failed write the disk is tried again this late
-# segments whose ids are read when the collector starts: about what SDKs still retry
-REMEMBERED_SEGMENTS = 40
 
 
 class NotDurable(Exception):
@@ -54,22 +38,6 @@ class NotDurable(Exception):
 
 class Full(Exception):
     """More is waiting for the disk than memory may hold."""
-
-
-@dataclass
-class Counters:
-    """What the log did since it was opened."""
-
-    records: int = 0
-    bytes: int = 0
-    commits: int = 0
-    failed_commits: int = 0
-    refused_records: int = 0
-    sealed_segments: int = 0
-    failed_seals: int = 0
-    recovered_records: int = 0
-    torn_bytes: int = 0
-    last_sync_seconds: float = 0.0
 
 
 @dataclass
@@ -127,8 +95,8 @@ class Log:
             make_folder(self.folder / "live")
             self._lock.acquire(timeout=0)
             self.log_id = log_id(self.folder) or secrets.token_hex(4)
-            after = self._recover()
-            self._remember()
+            after = recover(self.folder, self._day, self.counters)
+            remember(self.folder, self.seen)
             self._next = max(after, noted_next(self.folder))
             self._open_live()
         except Timeout:
@@ -149,7 +117,7 @@ class Log:
         """Seal what was written and let go of the folder. The loop has ended, or nothing is pending."""
         self._writer.submit(self._end_live).result()
         self._writer.shutdown()
-        self._sealer.submit(self._seal_all, False).result()
+        self._sealer.submit(seal_all, self.folder, self._day, self.counters, but_last=False).result()
         self._sealer.shutdown()
         self._lock.release()
 
@@ -281,7 +249,7 @@ class Log:
             self._descriptor = -1
         self._open_live_at(old.first + records)
         if records:
-            self._sealer.submit(self._seal_all, True)
+            self._sealer.submit(seal_all, self.folder, self._day, self.counters, but_last=True)
 
     def _end_live(self) -> None:
         if self._torn and self._live:
@@ -312,64 +280,8 @@ class Log:
         self._torn = False
         self._opened_at = monotonic()
 
-    # ---- sealing and recovery
-
-    def _seal_all(self, but_last: bool) -> None:
-        """Compress the live files in order; what fails is tried again with the next one."""
-        found = live(self.folder)
-        for segment in found[:-1] if but_last else found:
-            try:
-                seal(segment, self.folder, self._day())
-                segment.path.unlink()
-                self.counters.sealed_segments += 1
-            except OSError:
-                self.counters.failed_seals += 1
-                return
-
     def _day(self) -> str:
-        """Today, but never a day before one that is there: days sort as records do."""
-        today = self._clock().strftime("%Y-%m-%d")
-        newest = max((s.day for s in sealed(self.folder, since=today)), default=today)
-        return max(today, newest)
-
-    def _recover(self) -> int:
-        """Seal live files that were left behind, without their torn ends; the number behind all records."""
-        done = {segment.first: segment for segment in sealed(self.folder)}
-        for segment in live(self.folder):
-            if segment.first not in done:
-                found = scan(segment.path)
-                if found.good < found.size:
-                    self._cut(segment, found.good, found.size)
-                if found.records:
-                    self.counters.recovered_records += found.records
-                    done[segment.first] = seal(segment, self.folder, self._day())
-                    self.counters.sealed_segments += 1
-            segment.path.unlink()
-        if not done:
-            return 1
-        last = done[max(done)]
-        return last.first + read_sealed(last).count(b"\n")
-
-    def _cut(self, segment: Segment, good: int, size: int) -> None:
-        self.counters.torn_bytes += size - good
-        make_folder(self.folder / "torn")
-        kept = self.folder / "torn" / f"{segment.first:0{DIGITS}}-{good}.bin"
-        with segment.path.open("rb") as source, kept.open("wb") as target:
-            source.seek(good)
-            shutil.copyfileobj(source, target)
-        os.truncate(segment.path, good)
-
-    def _remember(self) -> None:
-        """The ids of the newest segments."""
-        for segment in sealed(self.folder)[-REMEMBERED_SEGMENTS:]:
-            with contextlib.suppress(ConfigurationError):  # a damaged old file is the loader's matter
-                for line in read_sealed(segment).split(b"\n"):
-                    if line:
-                        record = orjson.loads(line)
-                        mark = "!" if "rejected" in record else ""
-                        self.seen.add(f"{record['source']} {mark}{record['messageId']}")
-                        if "signature" in record:
-                            self.seen.add(f"{record['source']} {record['signature']}")
+        return self._clock().strftime("%Y-%m-%d")
 
     def _note(self, first: int) -> None:
         beside = self.folder / "log.new"

@@ -1,4 +1,8 @@
-"""The seam to the tracking plan: its compiled validator, when there is a plan."""
+"""The seam to the tracking plan: its compiled validator, when there is a plan.
+
+The collector only tells what breaks the plan (column `violations`, metrics, tail) and keeps every event whole: the plan is
+enforced in the warehouse, on events of all sources alike, and a wrong plan can be corrected without asking anybody again.
+"""
 
 from __future__ import annotations
 

@@ -17,11 +17,12 @@ import pyarrow as pa
 
 from cdp.errors import ConfigurationError
 from cdp.settings import Settings
-from cdp.sources import Source, raw_table
+from cdp.sources import Source, one_source, raw_table
 from ingest.collector.segments import Segment, log_id, noted_next, read_sealed, sealed
 from ingest.files import BATCH_BYTES
 from ingest.json_rows import Lines, cut_lines, json_relation
 from ingest.landing import Lander
+from ingest.pipeline import Loaded, load
 from ingest.typing import Rejected
 
 EVENTS, WEBHOOKS = "events", "webhooks"
@@ -64,8 +65,14 @@ def collector_resources(dlt: Any, source: Source, settings: Settings, lander: La
     return [dlt.resource(rows, name=raw_table(source.name, EVENTS), write_disposition="append")]
 
 
-def replay_resources(dlt: Any, source: Source, settings: Settings, lander: Lander, since: str, until: str) -> list[Any]:
-    """Land the records received from `since` to before `until` (ISO 8601, UTC) that raw lacks."""
+def replay_log(settings: Settings, since: str, until: str) -> Loaded:
+    """Land again what raw lacks of a period, e.g. after raw was lost or segments were put back; hold `writer_lock`."""
+    source = one_source("collector", settings).value
+    return load(source, settings, lambda dlt, lander: _replayed(dlt, source, settings, lander, since, until))
+
+
+def _replayed(dlt: Any, source: Source, settings: Settings, lander: Lander, since: str, until: str) -> list[Any]:
+    """The records received from `since` to before `until` (ISO 8601, UTC) that raw lacks. What was landed up to stays noted."""
     folder = settings.collector_path
     name = log_id(folder)
 
@@ -146,7 +153,9 @@ def _land(dlt: Any, lander: Lander, batch: _Batch) -> Iterator[Any]:
 
 def _landed_lines(lander: Lander, source: Source, origin: str) -> set[int]:
     """Positions of a segment whose records are in raw."""
-    query = " union all ".join(f'select _cdp_row from raw."{raw_table(source.name, t)}" where _cdp_origin = $1' for t in source.tables)
+    query = " union all ".join(
+        f'select _cdp_row from raw."{raw_table(source.name, t)}" where _cdp_origin = $1' for t in source.tables
+    )
     return {int(row) for (row,) in lander.ask(query, [origin])}
 
 
