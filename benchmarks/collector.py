@@ -93,7 +93,9 @@ async def send(port: int, seconds: float, batch: int, name: str, rate: float = 0
                 return
             if due > loop.time():
                 await asyncio.sleep(due - loop.time())
-            events = [EVENT % (name.encode(), n, n % 200_000, n % 50_000) for n in (next(numbers) for _ in range(batch))]
+            events = [
+                EVENT % (name.encode(), n, n % 200_000, n % 50_000) for n in (next(numbers) for _ in range(batch))
+            ]
             body = b'{"batch":[' + b",".join(events) + b"]}" if batch > 1 else events[0]
             path = b"/v1/batch" if batch > 1 else b"/v1/track"
             begun = due if rate else loop.time()

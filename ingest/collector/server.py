@@ -77,6 +77,8 @@ def serve(settings: Settings, *, port: int | None = None, started: Callable[[Ser
             port_found, doors.names, doors.closed, log.next_sequence, counters.recovered_records, counters.torn_bytes
         )
     )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # uvicorn ends in order, and then raises the signal once more
     server.run(sockets=[listening])
 
 
