@@ -57,7 +57,7 @@ class Arrival:
 def record_of(event: Any, arrival: Arrival, type_: str | None = None) -> tuple[str, Record]:
     """(key in `Seen`, record). `type_`: what the path said. Raises Unusable.
 
-    `timestamp` is corrected by the client's clock: receivedAt - (sentAt - originalTimestamp), as in Segment's spec.
+    `timestamp` is corrected by how wrong the client's clock is: receivedAt - (sentAt - originalTimestamp), as in Segment's spec.
     """
     found, message_id = normalised(event, arrival, type_)
     if arrival.validator:
@@ -99,15 +99,15 @@ def normalised(event: Any, arrival: Arrival, type_: str | None = None) -> tuple[
     traits = _object(event, "traits")
     if not traits and context and kind in ("identify", "group") and isinstance(context.get("traits"), dict):
         traits = context["traits"]
-    original = get("originalTimestamp") or get("timestamp")
-    happened = _time(original)
+    written, original = get("timestamp"), get("originalTimestamp")
+    happened = _time(original or written)
     sent = _time(get("sentAt")) or arrival.sent_at
     found: dict[str, Any] = {
         "messageId": message_id,
         "type": kind,
         "source": arrival.source,
         "channel": arrival.channel,
-        "timestamp": _corrected(happened, sent, arrival),
+        "timestamp": _happened_at(_time(written) if original else None, happened, sent, arrival),
         "receivedAt": arrival.received_at,
     }
     if happened:
@@ -131,8 +131,8 @@ def normalised(event: Any, arrival: Arrival, type_: str | None = None) -> tuple[
         if value is not None:
             found[key] = value
     extra = {key: value for key, value in event.items() if key not in _OWN}
-    if original and not happened:
-        extra["timestamp"] = original  # not a time: kept as it came, and the time of arrival stands in
+    if (original or written) and not happened:
+        extra["timestamp"] = original or written  # not a time: kept as it came, and the time of arrival stands in
     if extra:
         found["extra"] = extra
     return found, message_id
@@ -235,7 +235,10 @@ def _time(value: Any) -> datetime | None:
     return None
 
 
-def _corrected(happened: datetime | None, sent: datetime | None, arrival: Arrival) -> str:
+def _happened_at(stated: datetime | None, happened: datetime | None, sent: datetime | None, arrival: Arrival) -> str:
+    """The time of the event. `stated`: by the caller, beside the client's own clock (RudderStack's SDKs); it is not corrected."""
+    if stated:
+        return _iso(stated)
     if happened is None:
         return arrival.received_at
     try:

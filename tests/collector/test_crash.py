@@ -17,7 +17,7 @@ from ingest.pipeline import run_source
 from tests.collector.running import Running, by_id
 
 KILLS = int(os.environ.get("CDP_COLLECTOR_KILLS", "3"))
-EVENTS = int(os.environ.get("CDP_COLLECTOR_CRASH_EVENTS", "400"))
+EVENTS = int(os.environ.get("CDP_COLLECTOR_CRASH_EVENTS", "200"))
 SEED = int(os.environ.get("CDP_COLLECTOR_SEED", "6"))
 
 
@@ -40,7 +40,7 @@ def test_killed_under_load_nothing_acknowledged_is_lost_or_doubled(tmp_path: Pat
             collector.kill()
             collector.start()
             recovered += collector.told["recovered_records"]
-        answers = [json.loads(client.communicate(timeout=180)[0]) for client in clients]
+        answers = [json.loads(client.communicate(timeout=400)[0]) for client in clients]
     finally:
         for client in clients:
             client.kill()
