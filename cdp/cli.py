@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 
 from cdp.commands import (
+    collector,
     declarations,
     doctor,
     identity,
@@ -39,6 +40,7 @@ app.add_typer(sync.app, name="sync", help="Plan, run and watch what goes to dest
 app.add_typer(
     quarantine.app, name="quarantine", help="Rows that could not be read: look at them, mend them, replay them."
 )
+app.add_typer(collector.app, name="collector", help="Take events over HTTP, look at what came, send it through again.")
 app.add_typer(declarations.app, name="declarations", help="Check and list tags, scores, segments and sources.")
 app.add_typer(identity.app, name="identity", help="Who is who, why, and what a change of rules would do.")
 identity_match.register(identity.app)

@@ -42,6 +42,20 @@ class Settings(BaseSettings):
     lock_timeout: float = Field(3600, ge=0, description="Seconds to wait for the warehouse's single writer.")
     shared_data: Path = Field(Path("../shared/data"), description="Folder of the real data sets used by tests.")
     ledger_url: SecretStr = Field(SecretStr(""), description="SQLAlchemy URL of the sync ledger; empty: SQLite file.")
+    collector_port: int = Field(8787, ge=0, le=65535, description="Loopback port of the collector; 0 takes a free one.")
+    collector_dir: Path | None = Field(
+        None, description="Folder of the collector's log; empty: `<data_dir>/collector`."
+    )
+    collector_public_url: str = Field("", description="How browsers reach the collector; empty: as they asked for it.")
+    collector_rotate_seconds: float = Field(
+        10, gt=0, description="Age at which a segment of the collector's log is closed and can be loaded."
+    )
+    collector_segment_mb: int = Field(64, ge=1, le=1024, description="Size at which a segment is closed, in MiB.")
+    collector_queue_mb: int = Field(64, ge=1, description="MiB that may wait for the disk before clients are held off.")
+    collector_body_kb: int = Field(5120, ge=64, description="Largest body of a request, also unpacked, in KiB.")
+    collector_event_kb: int = Field(512, ge=1, description="Largest event, in KiB.")
+    collector_connections: int = Field(2000, ge=1, description="Connections that the collector keeps at a time.")
+    collector_slow_seconds: float = Field(15, gt=0, description="Time for the headers and for the body of a request.")
     ui_port: int = Field(3000, ge=0, le=65535, description="Loopback port of the Dagster UI.")
 
     def path(self, *parts: str) -> Path:
@@ -56,6 +70,11 @@ class Settings(BaseSettings):
     def landing_path(self) -> Path:
         """Folder below which file sources look for files."""
         return self.absolute(self.landing_dir) if self.landing_dir else self.path("world", "sources")
+
+    @property
+    def collector_path(self) -> Path:
+        """Folder of the collector's log."""
+        return self.absolute(self.collector_dir) if self.collector_dir else self.path("collector")
 
     @property
     def warehouse_path(self) -> Path:

@@ -166,7 +166,7 @@ class Source(Declaration):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Equals the file's name.")
     description: str
     owner: str
-    kind: Literal["rest_api", "file_drop", "sql_database", "event_log", "python"] = Field(
+    kind: Literal["rest_api", "file_drop", "sql_database", "event_log", "collector", "python"] = Field(
         description="How rows are read; `python`: by ingest/sources/<name>.py, where YAML cannot say it."
     )
     active: bool = Field(True, description="Part of a run when CDP_SOURCES is empty.")

@@ -155,7 +155,7 @@ class Lander:
 
     def key(self, table_name: str, row: Rejected) -> str:
         """The stable name of a quarantined row: same place and text, same key. Rows of APIs and databases have no place."""
-        place = str(row.position) if self.source.kind in ("file_drop", "event_log") else ""
+        place = str(row.position) if self.source.kind in ("file_drop", "event_log", "collector") else ""
         text = "\x1f".join([self.source.name, table_name, row.origin, place, row.original])
         return hashlib.sha256(text.encode("utf-8", errors="replace")).hexdigest()[:20]
 

@@ -43,6 +43,9 @@ _DLT_ENVIRONMENT = {
 }
 
 
+FILE_KINDS = ("file_drop", "event_log")
+
+
 @dataclass(frozen=True)
 class Loaded:
     """What one run of a source landed: `rows` by table, rows set aside, columns that were new or of another type.
@@ -76,13 +79,13 @@ def run_source(source: Source, settings: Settings, *, forget: dict[str, list[str
     """
     if source.connection:
         required_connection(source.name, source.connection, settings)
-    if source.kind in ("file_drop", "event_log"):
+    if source.kind in FILE_KINDS:
         folder_of(source, settings)
     return load(
         source,
         settings,
         lambda dlt, lander: resources(dlt, source, settings, lander, forget),
-        only_if_new=not forget and source.kind in ("file_drop", "event_log"),
+        only_if_new=not forget and (source.kind in FILE_KINDS or source.kind == "collector"),
     )
 
 
@@ -95,7 +98,7 @@ def load(source: Source, settings: Settings, make: Resources, *, only_if_new: bo
         working = working_folder(source, settings)
         if local_state(working).get("_version_hash") != landed.state_hash:
             shutil.rmtree(working, ignore_errors=True)
-        elif only_if_new and not _has_new_files(source, settings):
+        elif only_if_new and not has_new(source, settings):
             return Loaded(source.name, {}, recovered=recovered)
         return _run(source, settings, make, landed, recovered)
     except Exception as error:
@@ -143,7 +146,11 @@ def resources(
     dlt: Any, source: Source, settings: Settings, lander: Lander, forget: dict[str, list[str]] | None = None
 ) -> list[Any]:
     """dlt resources by the source's kind."""
-    if source.kind in ("file_drop", "event_log"):
+    if source.kind == "collector":
+        from ingest.kinds.collector import collector_resources
+
+        return collector_resources(dlt, source, settings, lander)
+    if source.kind in FILE_KINDS:
         from ingest.kinds.files import file_resources
 
         return file_resources(dlt, source, settings, lander, forget or {})
@@ -216,9 +223,15 @@ def _discard_remains(source: Source, settings: Settings) -> bool:
     return had_remains
 
 
-def _has_new_files(source: Source, settings: Settings) -> bool:
-    known = files_read(source, local_state(working_folder(source, settings)))
-    return has_new_files(folder_of(source, settings), source.tables, known)
+def has_new(source: Source, settings: Settings) -> bool:
+    """Whether files or closed segments are there that were not landed, told from names, sizes and times alone."""
+    state = local_state(working_folder(source, settings))
+    if source.kind == "collector":
+        from ingest.kinds.collector import EVENTS, has_new_segments
+
+        kept = state.get("sources", {}).get(source.name, {}).get("resources", {})
+        return has_new_segments(settings, kept.get(raw_table(source.name, EVENTS), {}))
+    return has_new_files(folder_of(source, settings), source.tables, files_read(source, state))
 
 
 def _credentials(settings: Settings) -> Any:

@@ -1,4 +1,4 @@
-"""The JSON Schema of sources, for editors (`# yaml-language-server: $schema=...`)."""
+"""The JSON Schemas of sources and of the collector's inputs, for editors (`# yaml-language-server: $schema=...`)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import get_args
 
 from cdp.declarations import json_schema
 from cdp.sources import ColumnType, Source
+from ingest.collector.declaration import Input
 
 
 def schemas() -> dict[str, str]:
@@ -14,4 +15,5 @@ def schemas() -> dict[str, str]:
     schema = json_schema(Source, "Tributary source")
     columns = schema["$defs"]["Table"]["properties"]["columns"]
     columns["additionalProperties"] = {"anyOf": [{"enum": list(get_args(ColumnType))}, columns["additionalProperties"]]}
-    return {"source.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"}
+    found = {"source.json": schema, "collector_input.json": json_schema(Input, "Tributary collector input")}
+    return {name: json.dumps(text, indent=2, ensure_ascii=False) + "\n" for name, text in found.items()}

@@ -5,8 +5,7 @@ from __future__ import annotations
 from cdp.errors import ConfigurationError
 from cdp.settings import Settings
 from cdp.sources import Source
-from ingest.manifest import folder_of, has_new_files
-from ingest.pipeline import files_read, local_state, remains, working_folder
+from ingest.pipeline import FILE_KINDS, has_new, remains, working_folder
 
 
 def has_new_data(source: Source, settings: Settings) -> bool:
@@ -15,13 +14,12 @@ def has_new_data(source: Source, settings: Settings) -> bool:
     Of files: from their names, sizes and times alone. APIs and databases cannot be asked without reading them, so they
     always may have something: when they are read is a matter of the schedule.
     """
-    if source.kind not in ("file_drop", "event_log"):
+    if source.kind not in (*FILE_KINDS, "collector"):
         return True
     working = working_folder(source, settings)
     if remains(working):
         return True
     try:
-        folder = folder_of(source, settings)
+        return has_new(source, settings)
     except ConfigurationError:
         return False  # nothing can be read; the run itself says what is missing
-    return has_new_files(folder, source.tables, files_read(source, local_state(working)))

@@ -52,4 +52,4 @@ def new_data_sensor() -> dg.SensorDefinition:
 
 
 def _is_file_source(kind: str) -> bool:
-    return kind in ("file_drop", "event_log")
+    return kind in ("file_drop", "event_log", "collector")

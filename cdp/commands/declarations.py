@@ -30,13 +30,14 @@ def check(as_json: Json = False) -> None:
     from cdp.sources import all_sources
     from dbt_declarations.compiler import compile_all
     from expectations.suites import read_suites
+    from ingest.collector.declaration import all_inputs
     from reverse_etl.catalog import resolve_all
 
     settings = get_settings()
     found_errors: dict[str, DeclarationError] = {}
     files = 0
     # everything that is written in YAML: sources, tags, scores, segments and what they become; suites; syncs
-    for part in (all_sources, compile_all, read_suites, resolve_all):
+    for part in (all_sources, all_inputs, compile_all, read_suites, resolve_all):
         try:
             made = part(settings)
             files = len(made) if part is compile_all else files

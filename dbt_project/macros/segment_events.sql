@@ -1,8 +1,9 @@
 {#-
 Staging of events in Segment's shape (https://segment.com/docs/connections/spec). One row is one raw row.
 Each JSON document is parsed once a row, for a list of paths: one extraction a column costs a parse each.
+Without `channel` the rows say it themselves (the collector's), and have the previous id of aliases.
 -#}
-{% macro segment_events(source_name, record_table, channel) %}
+{% macro segment_events(source_name, record_table, channel=none) %}
 with source as (
     select * from {{ source('raw', source_name ~ '__' ~ record_table) }}
 ),
@@ -17,6 +18,7 @@ parsed as (
         user_id,
         anonymous_id,
         group_id,
+        {% if not channel %}channel, previous_id,{% endif %}
         "timestamp",
         received_at,
         properties,
@@ -57,7 +59,7 @@ final as (
         nullif(user_id, '') as user_id,
         nullif(anonymous_id, '') as anonymous_id,
         nullif(group_id, '') as group_id,
-        '{{ channel }}' as channel,
+        {% if channel %}'{{ channel }}' as channel,{% else %}channel, nullif(previous_id, '') as previous_id,{% endif %}
         coalesce(trait[1], form[1]) as email,
         coalesce(trait[2], form[2]) as phone,
         trait[3] as first_name,

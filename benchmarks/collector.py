@@ -1,0 +1,244 @@
+"""How many events a second the collector acknowledges durably, how long an answer takes, and what it needs of memory.
+
+    python -m benchmarks.collector [--seconds 10] [--memory-seconds 0] [--only batches|single|half|load]
+
+The collector is the real command in a process of its own, the client another one with 16 kept-alive connections; both share
+the machine. Every event has a message id of its own and about 600 bytes, every answer is waited for, and at the end the
+records on disk are counted against the answers. The baseline, measured in the same run, is what the disk gives: groups of
+the same size written and synced one after another. `--memory-seconds`: how long the load of the batches is kept up while the
+collector's memory is watched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ingest.collector.segments import live, read_sealed, scan, sealed
+
+ROOT = Path(__file__).resolve().parent.parent
+CONNECTIONS = 16
+BATCH = 20
+KEY = "bench"
+EVENT = (
+    b'{"type":"track","event":"Product Viewed","messageId":"%b-%08d","anonymousId":"4b8e5e0c-8c1f-4a53-b4b6-%012d",'
+    b'"userId":"u_%06d","timestamp":"2026-03-01T10:00:00.000Z","properties":{"product_id":"LMP-12","price":19.9,'
+    b'"currency":"EUR","path":"/p/12","url":"https://shop.lumen.example/p/12","title":"Lamp 12"},"context":{"ip":'
+    b'"203.0.113.7","userAgent":"Mozilla/5.0 (X11; Linux x86_64) Chrome/120.0","locale":"de-DE","page":{"path":"/p/12",'
+    b'"url":"https://shop.lumen.example/p/12"},"library":{"name":"analytics.js","version":"next-1.84.3"}},"integrations":{}}'
+)
+HEAD = (
+    b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Basic YmVuY2g6\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n"
+)
+
+
+@dataclass
+class Told:
+    """What the client saw: events acknowledged, other answers, and seconds of each answer."""
+
+    acknowledged: int = 0
+    others: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+
+class _Connection(asyncio.Protocol):
+    """One request at a time; the answers are small and come in one piece, or are put together."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[int] | None = None
+        self._read = b""
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._read += data
+        head, separator, body = self._read.partition(b"\r\n\r\n")
+        length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+        if separator and len(body) >= int(length or 0) and self.answer:
+            self._read = b""
+            answer, self.answer = self.answer, None
+            answer.set_result(int(head[9:12]))
+
+    async def post(self, request: bytes) -> int:
+        self.answer = asyncio.get_running_loop().create_future()
+        self.transport.write(request)
+        return await self.answer
+
+
+async def send(port: int, seconds: float, batch: int, name: str, rate: float = 0) -> Told:
+    """Send for some seconds over all connections: as fast as answers come, or at `rate` requests a second in all, due at
+    fixed times, so that a late answer counts as late for what waits behind it."""
+    loop, told, numbers = asyncio.get_running_loop(), Told(), iter(range(10**9))
+    connections = [(await loop.create_connection(_Connection, "127.0.0.1", port))[1] for _ in range(CONNECTIONS)]
+    started = loop.time()
+
+    async def work(connection: _Connection, index: int) -> None:
+        turn = 0
+        while True:
+            due = started + (turn * CONNECTIONS + index) / rate if rate else loop.time()
+            if due - started >= seconds:
+                return
+            if due > loop.time():
+                await asyncio.sleep(due - loop.time())
+            events = [
+                EVENT % (name.encode(), n, n % 200_000, n % 50_000) for n in (next(numbers) for _ in range(batch))
+            ]
+            body = b'{"batch":[' + b",".join(events) + b"]}" if batch > 1 else events[0]
+            path = b"/v1/batch" if batch > 1 else b"/v1/track"
+            begun = due if rate else loop.time()
+            status = await connection.post(HEAD % (path, len(body)) + body)
+            told.seconds.append(loop.time() - begun)
+            told.acknowledged += batch if status == 200 else 0
+            told.others += status != 200
+            turn += 1
+
+    await asyncio.gather(*(work(c, i) for i, c in enumerate(connections)))
+    for connection in connections:
+        connection.transport.close()
+    return told
+
+
+def main() -> None:
+    """Measure in the order of the options, print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--memory-seconds", type=float, default=0)
+    parser.add_argument("--load-events", type=int, default=1_000_000)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--client", nargs=5, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.client:
+        port, seconds, batch, name, rate = options.client
+        import uvloop
+
+        told = uvloop.run(send(int(port), float(seconds), int(batch), name, float(rate)))
+        times = sorted(told.seconds)
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        print(
+            json.dumps(
+                {
+                    "acknowledged": told.acknowledged,
+                    "other_answers": told.others,
+                    "milliseconds": {f"p{p}": round(times[int(len(times) * p / 100)] * 1000, 2) for p in (50, 95, 99)},
+                    "client_cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),
+                }
+            )
+        )
+        return
+    with tempfile.TemporaryDirectory(prefix="cdp-bench-") as folder:
+        figures: dict[str, Any] = {"disk": _disk(Path(folder))}
+        runs = {"batches": (BATCH, 0.0), "single": (1, 0.0), "half": (1, 750.0)}
+        for name, (batch, rate) in runs.items():
+            if options.only in ("", name):
+                figures[name] = _measured(Path(folder) / name, options.seconds, batch, rate)
+        if options.memory_seconds:
+            figures["memory"] = _measured(Path(folder) / "memory", options.memory_seconds, BATCH, 500.0)
+    print(json.dumps(figures, indent=2))
+
+
+def _disk(folder: Path) -> dict[str, Any]:
+    """What one fdatasync after 20 events costs, one after another."""
+    times, line = [], b"x" * 14_000
+    descriptor = os.open(folder / "probe", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    for _ in range(300):
+        os.write(descriptor, line)
+        begun = time.perf_counter()
+        os.fdatasync(descriptor)
+        times.append(time.perf_counter() - begun)
+    os.close(descriptor)
+    times.sort()
+    return {
+        "sync_milliseconds": {"p50": round(times[150] * 1000, 2), "p99": round(times[297] * 1000, 2)},
+        "events_a_second_if_each_batch_were_synced_alone": round(BATCH * len(times) / sum(times)),
+    }
+
+
+def _measured(data: Path, seconds: float, batch: int, rate: float) -> dict[str, Any]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("CDP_")}
+    environment = kept | {"CDP_DATA_DIR": str(data), "CDP_COLLECTOR__WEB_KEYS": KEY, "PYTHONUNBUFFERED": "1"}
+    command = [str(Path(sys.executable).parent / "cdp"), "collector", "serve", "--port", "0", "--json"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            port = _port(server)
+            _client(port, min(1.0, seconds / 4), batch, "warm", rate)
+            before, memory = _cpu(server.pid), [_resident(server.pid)]
+            parts, part_seconds = (10, seconds / 10) if seconds > 60 else (1, seconds)
+            begun, answers = time.perf_counter(), []
+            for part in range(parts):
+                answers.append(_client(port, part_seconds, batch, f"run{part}", rate))
+                memory.append(_resident(server.pid))
+            took = time.perf_counter() - begun - parts * _START_SECONDS
+            cpu = _cpu(server.pid) - before
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(30)
+    acknowledged = sum(answer["acknowledged"] for answer in answers)
+    last = answers[-1]
+    return {
+        "events_a_request": batch,
+        "requests_a_second_asked_for": rate or "as many as are answered",
+        "events_a_second": round(acknowledged / (parts * part_seconds)),
+        "milliseconds": last["milliseconds"],
+        "other_answers": sum(answer["other_answers"] for answer in answers),
+        "collector_cpu_share": round(cpu / took, 2),
+        "client_cpu_share": round(sum(a["client_cpu_seconds"] for a in answers) / took, 2),
+        "collector_cpu_microseconds_an_event": round(cpu * 1e6 / acknowledged, 1),
+        "resident_mb": memory,
+        "records_on_disk_less_acknowledged": _stored(data / "collector", b"run") - acknowledged,
+    }
+
+
+_START_SECONDS = 0.0
+
+
+def _client(port: int, seconds: float, batch: int, name: str, rate: float) -> dict[str, Any]:
+    arguments = [str(port), str(seconds), str(batch), name, str(rate)]
+    command = [sys.executable, "-m", "benchmarks.collector", "--client", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
+def _port(server: subprocess.Popen[str]) -> int:
+    text = ""
+    while "}\n" not in text or not text.rstrip().endswith("}"):
+        line = server.stdout.readline() if server.stdout else ""
+        if not line:
+            raise SystemExit("the collector did not start")
+        text += line
+        try:
+            return int(json.loads(text)["port"])
+        except ValueError:
+            continue
+    raise SystemExit("the collector did not say its port")
+
+
+def _stored(folder: Path, mark: bytes) -> int:
+    assert not [scan(segment.path) for segment in live(folder)]
+    return sum(read_sealed(segment).count(b'"messageId":"' + mark) for segment in sealed(folder))
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _resident(pid: int) -> int:
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.partition("VmRSS:")[2].split()[0]) // 1024
+
+
+if __name__ == "__main__":
+    main()
