@@ -248,10 +248,9 @@ def load_plan(settings: Settings, folder: Path | None = None) -> Plan:
         except DeclarationError as error:
             errors.append(error)
     sources = all_sources(settings)
-    errors += _wrong_sources(head, list(head.value.sources), sources, ("sources",))
     for document in documents:
         errors += [document.error(*found) for found in _wrong_in(document, head.value)]
-        errors += _wrong_sources(document, document.value.sources, sources, ("sources",))
+        errors += _wrong_sources(document, [*sources, *head.value.sources])
     seen: dict[str, Document[Event]] = {}
     for document in documents:
         first = seen.setdefault(document.value.key, document)
@@ -298,18 +297,12 @@ def _wrong_in(document: Document[Event], plan: PlanSettings) -> Iterator[tuple[K
             yield ("properties", *path.split(".")[:1]), f"is longer than {naming.max_length} characters"
 
 
-def _wrong_sources(
-    document: Document[Event] | Document[PlanSettings],
-    names: list[str],
-    sources: dict[str, Document[Source]],
-    keys: KeyPath,
-) -> list[DeclarationError]:
+def _wrong_sources(document: Document[Event], known: list[str]) -> list[DeclarationError]:
+    expected = f"a name in ingest/sources, or an input of the collector listed in {SETTINGS_FILE} under sources"
     return [
-        document.error(
-            keys, f'no source "{name}"', expected="a name in ingest/sources", fix=suggest(name, list(sources))
-        )
-        for name in names
-        if name not in sources
+        document.error(("sources",), f'no source "{name}"', expected=expected, fix=suggest(name, known))
+        for name in document.value.sources
+        if name not in known
     ]
 
 
@@ -322,7 +315,8 @@ def _unenforceable(
         event = document.value
         asked = set(event.enforcement.model_dump(exclude_none=True).values())
         asked |= {p.on_violation for p in event.properties.values()}
-        if asked & {"drop", "block"} and not set(event.sources) & set(enforceable):
+        only = {n for n in event.sources if n in sources and n not in enforceable}
+        if asked & {"drop", "block"} and only == set(event.sources):
             yield document.error(
                 ("enforcement",),
                 "drop and block need events in Segment's shape",

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import re2
 
@@ -38,6 +38,10 @@ class Violation:
     found: str | None
     action: Action
 
+    def to_dict(self) -> dict[str, str | None]:
+        """For JSON; safe to log."""
+        return {"rule": self.rule, "path": self.path, "found": self.found, "action": self.action}
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -53,7 +57,7 @@ class Verdict:
         return tuple(sorted({top_of(v.path) for v in self.violations if v.action == "drop"}))
 
 
-Validator = Callable[[Mapping[str, Any]], Verdict]
+Judge = Callable[[Mapping[str, Any]], Verdict]
 
 
 def top_of(path: str) -> str:
@@ -61,8 +65,30 @@ def top_of(path: str) -> str:
     return path.split("[", 1)[0].split(".", 1)[0]
 
 
+class Validator(Protocol):
+    """Judges an event; `source` is who sent it: a name in ingest/sources or an input of the collector, None for any."""
+
+    def __call__(self, event: Mapping[str, Any], source: str | None = None) -> Verdict: ...
+
+
 def validator_for(plan: Plan, source: str | None = None) -> Validator:
-    """A function that judges events of a source (None: of any source). Compile once, call for each event."""
+    """A function that judges events by the plan; `source` holds where a call names none. Make it once: it is compiled here,
+    for each source when its first event comes."""
+    compiled: dict[str | None, Judge] = {}
+    default = source
+
+    def judge(event: Mapping[str, Any], source: str | None = None) -> Verdict:
+        of = default if source is None else source
+        known = compiled.get(of)
+        if known is None:
+            known = compiled[of] = _source_judge(plan, of)
+        return known(event)
+
+    judge({}, source)
+    return judge
+
+
+def _source_judge(plan: Plan, source: str | None) -> Judge:
     judges = {key: _event_judge(plan, event, source) for key, event in plan.events.items()}
     action = plan.enforcement(None, source).unplanned_event or "allow"
     violations = () if action == "allow" else (Violation("unplanned_event", "", None, action),)
@@ -74,14 +100,13 @@ def validator_for(plan: Plan, source: str | None = None) -> Validator:
             name = event.get("event")
             found = judges.get(f"track:{name}") if name.__class__ is str else None
         else:
-            name = kind
             found = judges.get(kind) if kind.__class__ is str else None  # type: ignore[arg-type]
         return found(event) if found is not None else unplanned
 
     return judge
 
 
-def _event_judge(plan: Plan, event: Event, source: str | None) -> Validator:
+def _event_judge(plan: Plan, event: Event, source: str | None) -> Judge:
     """One event's judge. The way of an event that breaks nothing is the short one."""
     rules = plan.enforcement(event, source)
     checks = [(name, _top_check(name, spec, rules)) for name, spec in event.properties.items()]
@@ -95,7 +120,7 @@ def _event_judge(plan: Plan, event: Event, source: str | None) -> Validator:
     def judge(payload: Mapping[str, Any]) -> Verdict:
         bag: Any = payload.get("traits" if with_traits else "properties")
         if with_traits and bag is None and (context := payload.get("context")).__class__ is dict:
-            bag = context["traits"] if "traits" in context else None  # type: ignore[index]
+            bag = context.get("traits")  # type: ignore[union-attr]
         found: list[Violation] = list(fixed)
         if call_names and payload.get("name") not in call_names and rules.misplaced_event != "allow":
             found.append(Violation("name_not_planned", "", None, rules.misplaced_event or "flag"))
@@ -243,7 +268,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_integer(value: Any) -> bool:
-    return value.__class__ is int and -1e308 < value < 1e308 or value.__class__ is float and value.is_integer()
+    return value.is_integer() if value.__class__ is float else value.__class__ is int and -1e308 < value < 1e308
 
 
 def _is_date(pattern: str) -> Callable[[Any], bool]:
