@@ -21,7 +21,10 @@ Compiled = dict[Path, str]
 GENERATED = Path("models/generated")
 # Compilers of other declarations: module, function `(Settings) -> {path relative to dbt_project: text}`, and the folder
 # below the project root whose declarations it reads; without the folder there is nothing to compile.
-PARTS = (("sources", "compile_sources", "ingest/sources"),)
+PARTS = (
+    ("sources", "compile_sources", "ingest/sources"),
+    ("tracking", "compile_tracking", "ingest/sources"),  # without a plan: the macro that staging calls
+)
 
 
 def compile_all(settings: Settings | None = None) -> Compiled:

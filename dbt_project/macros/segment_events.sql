@@ -4,7 +4,7 @@ Each JSON document is parsed once a row, for a list of paths: one extraction a c
 -#}
 {% macro segment_events(source_name, record_table, channel) %}
 with source as (
-    select * from {{ source('raw', source_name ~ '__' ~ record_table) }}
+    {{ enforced(source_name, record_table) }}
 ),
 
 parsed as (

@@ -5,6 +5,7 @@ verdict: `tests/tracking/test_same_verdict.py` holds them together. What both go
 
 * null is not there. Of several things that are wrong with one value the first counts: missing, wrong_type, not_allowed,
   pattern_mismatch, too_long, below_minimum, above_maximum. Of an array's items, the first that is wrong.
+* An event that is planned for other sources only is wrong_source, and nothing more is looked at.
 * A whole number may be written 1.0. Numbers are compared as doubles; what is beyond a double is no number.
 * Patterns are RE2's in both (google-re2 here, DuckDB there), so no text makes them slow.
 """
@@ -109,10 +110,12 @@ def _source_judge(plan: Plan, source: str | None) -> Judge:
 def _event_judge(plan: Plan, event: Event, source: str | None) -> Judge:
     """One event's judge. The way of an event that breaks nothing is the short one."""
     rules = plan.enforcement(event, source)
+    if source is not None and source not in event.sources:
+        return _elsewhere(event, rules.misplaced_event or "allow")
     checks = [(name, _top_check(name, spec, rules)) for name, spec in event.properties.items()]
     planned = frozenset(event.properties)
     unplanned = rules.unplanned_property or "allow"
-    fixed = _misplaced(event, source, rules)
+    fixed = _misplaced(event, rules)
     clean = Verdict(event.name, "allow")
     with_traits = event.type in ("identify", "group")
     call_names = frozenset(event.call_names)
@@ -141,11 +144,17 @@ def _event_judge(plan: Plan, event: Event, source: str | None) -> Judge:
     return judge
 
 
-def _misplaced(event: Event, source: str | None, rules: Enforcement) -> tuple[Violation, ...]:
+def _elsewhere(event: Event, action: Action) -> Judge:
+    """An event that is planned for other sources only: what it must hold was not said for this one."""
+    found = () if action == "allow" else (Violation("wrong_source", "", None, action),)
+    verdict = Verdict(event.name, action, found)
+    return lambda payload: verdict
+
+
+def _misplaced(event: Event, rules: Enforcement) -> tuple[Violation, ...]:
     action = rules.misplaced_event or "allow"
-    wrong = [] if source is None or source in event.sources else ["wrong_source"]
-    wrong += {"planned": ["not_live_yet"], "deprecated": ["deprecated"]}.get(event.status, [])
-    return tuple(Violation(rule, "", None, action) for rule in wrong) if action != "allow" else ()
+    rule = {"planned": "not_live_yet", "deprecated": "deprecated"}.get(event.status)
+    return (Violation(rule, "", None, action),) if rule and action != "allow" else ()
 
 
 def action_of(rule: str, spec: Property, rules: Enforcement) -> Action:
