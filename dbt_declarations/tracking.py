@@ -222,7 +222,7 @@ final as (
         event_type,
         {event_name} as event_name,
         violation.rule as rule,
-        {shown_sql(path)} as path,
+        case when violation.rule = 'unplanned_property' then {shown_sql(path)} else {path} end as path,
         {masked_sql("violation.value")} as found,
         action,
         case when action = 'drop' then regexp_extract({path}, '^[^.\\[]+') end as dropped,

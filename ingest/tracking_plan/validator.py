@@ -130,7 +130,7 @@ def _event_judge(plan: Plan, event: Event, source: str | None) -> Judge:
         if bag.__class__ is not dict:
             if bag is not None and rules.invalid_property != "allow":
                 action = "flag" if rules.invalid_property == "drop" else rules.invalid_property or "flag"
-                found.append(Violation("not_an_object", "", _type_of(bag), action))
+                found.append(Violation("not_an_object", "", masked(bag), action))
             bag = {}
         get = bag.get
         for name, check in checks:

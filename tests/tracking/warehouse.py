@@ -46,7 +46,12 @@ def judged(con: duckdb.DuckDBPyConnection, plan: Plan, events: Sequence[dict[str
     """For each event its violations (rule, path, found, action), sorted."""
     con.execute("delete from source__website__events")
     rows = [
-        [n, f"m{n}", *(e.get(k) for k in ("type", "event", "name")), *(_text(e, k) for k in ("properties", "traits", "context"))]
+        [
+            n,
+            f"m{n}",
+            *(e.get(k) for k in ("type", "event", "name")),
+            *(_text(e, k) for k in ("properties", "traits", "context")),
+        ]
         for n, e in enumerate(events)
     ]
     con.executemany("insert into source__website__events values (?, ?, ?, ?, ?, ?, ?, ?, now())", rows)
