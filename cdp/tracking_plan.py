@@ -264,15 +264,19 @@ def load_plan(settings: Settings, folder: Path | None = None) -> Plan:
     return Plan(head.value, {d.value.key: d.value for d in documents}, tuple(documents))
 
 
-def walk(properties: dict[str, Property], parent: str = "") -> Iterator[tuple[str, Property]]:
-    """Every property with its path: `price`, `products`, `products[].price`."""
+def walk(
+    properties: dict[str, Property], parent: str = "", *, with_items: bool = False
+) -> Iterator[tuple[str, Property]]:
+    """Every property with its path: `price`, `products`, `products[].price`; `with_items`: also `products[]`."""
     for name, spec in properties.items():
         path = f"{parent}{name}"
         yield path, spec
-        inner, suffix = spec, ""
+        inner = spec
         while inner.items is not None:
-            inner, suffix = inner.items, f"{suffix}[]"
-        yield from walk(inner.properties, f"{path}{suffix}.")
+            inner, path = inner.items, f"{path}[]"
+            if with_items:
+                yield path, inner
+        yield from walk(inner.properties, f"{path}.", with_items=with_items)
 
 
 def _wrong_in(document: Document[Event], plan: PlanSettings) -> Iterator[tuple[KeyPath, str]]:

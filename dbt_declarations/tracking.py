@@ -137,8 +137,10 @@ def _staged_streams(document: Document[Source]) -> list[Stream]:
         if event is None:
             continue
 
-        def expression(name: str, at: int = position, event: dict[str, str] = event) -> str:
-            return check_expression(document, ("conformed", at, "event", name), event[name])
+        shape: dict[str, str] = event
+
+        def expression(name: str, at: int = position, shape: dict[str, str] = shape) -> str:
+            return check_expression(document, ("conformed", at, "event", name), shape[name])
 
         columns = {
             "sequence": "sequence",
@@ -312,11 +314,11 @@ def finished(query: str, found: list[Stream], versions: dict[tuple[str, str], st
 
 def _effects(plan: Plan, source: str) -> set[str]:
     """Which of drop and block can happen to events of a source."""
-    found = {plan.enforcement(None, source).unplanned_event}
+    found: set[str | None] = {plan.enforcement(None, source).unplanned_event}
     for event in plan.events.values():
         found |= set(plan.enforcement(event, source).model_dump().values())
         found |= {spec.on_violation for spec in event.properties.values()}
-    return {str(action) for action in found if action in ("drop", "block")}
+    return {action for action in ("drop", "block") if action in found}
 
 
 def _enforced_tables(plan: Plan, found: list[Stream]) -> dict[str, set[str]]:

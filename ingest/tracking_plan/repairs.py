@@ -60,8 +60,9 @@ def load_repair(name: str, settings: Settings) -> Document[Repair]:
         raise document.error(
             ("name",), f'found "{document.value.name}"', expected=f'"{path.stem}", the name of its file'
         )
-    for key in ("when", *(("set", k) for k in document.value.set)):
-        _expression(document, key)
+    _expression(document, "when")
+    for key in document.value.set:
+        _expression(document, "set", key)
     return document
 
 
@@ -89,7 +90,7 @@ def repaired(document: Document[Repair], rows: list[Quarantined]) -> dict[str, s
     )
     moved = [f"{literal(new)}, coalesce(json_extract(bag, {_path(old)}), 'null')" for old, new in repair.rename.items()]
     moved += [f"{literal(old)}, null" for old in repair.rename]
-    made = [f"{literal(n)}, to_json({_expression(document, ('set', n))})" for n in repair.set]
+    made = [f"{literal(n)}, to_json({_expression(document, 'set', n)})" for n in repair.set]
     named = f", 'event', {literal(repair.set_event)}" if repair.set_event else ""
     with duckdb.connect() as con:
         con.register("given", given)
@@ -121,9 +122,8 @@ def repaired(document: Document[Repair], rows: list[Quarantined]) -> dict[str, s
     return dict(found)
 
 
-def _expression(document: Document[Repair], key: str | tuple[str, str]) -> str:
-    keys = (key,) if isinstance(key, str) else key
-    text = document.value.when if key == "when" else document.value.set[keys[-1]]
+def _expression(document: Document[Repair], *keys: str) -> str:
+    text = document.value.set[keys[-1]] if keys[0] == "set" else document.value.when
     if text is None:
         return ""
     try:
