@@ -25,6 +25,7 @@ GENERATED = Path("models/generated")
 PARTS = (
     ("sources", "compile_sources", "ingest/sources"),
     ("matching", "compile_matching", "dbt_project/matching"),
+    ("tracking", "compile_tracking", "ingest/sources"),  # without a plan: the macro that staging calls
 )
 
 

@@ -15,6 +15,7 @@ from cdp.declarations import Declaration, Document, load, suggest
 from cdp.errors import DeclarationError
 from cdp.settings import Settings
 from cdp.sources import Provides, Source
+from dbt_declarations.tracking import enforcement_versions
 
 
 class ShapeColumn(Declaration):
@@ -84,6 +85,7 @@ def providers(sources: dict[str, Document[Source]], settings: Settings) -> list[
     """All entries of the active sources, with their versions. Raises DeclarationError for what does not exist."""
     shapes = load_shapes(settings).value.shapes
     types = identifier_types(settings)
+    enforced = enforcement_versions(settings)
     staging = {path.stem: path for path in sorted((settings.dbt_dir / "models" / "staging").rglob("*.sql"))}
     found = []
     for document in sources.values():
@@ -108,6 +110,8 @@ def providers(sources: dict[str, Document[Source]], settings: Settings) -> list[
                 _check_shape(document, position, name, columns, shapes)
             text = staging[provides.model].read_text(encoding="utf-8") + provides.model_dump_json()
             text += str(sorted(types.items())) if provides.identifiers else ""
+            # a plan that blocks or drops otherwise lets other rows through
+            text += enforced.get(document.value.name, "")
             version = hashlib.sha256(text.encode()).hexdigest()[:12]
             found.append(Provider(document, position, version))
     return found

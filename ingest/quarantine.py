@@ -47,12 +47,12 @@ def open_rows(settings: Settings, source: str | None = None, *, limit: int | Non
     """
     try:
         with reading(settings, live=True) as con:
-            return _open_rows(con, source, limit)
+            return _open_rows(con, settings, source, limit)
     except BusyError:
         if not settings.published_path.exists():
             raise
         with reading(settings) as con:
-            return _open_rows(con, source, limit)
+            return _open_rows(con, settings, source, limit)
 
 
 def count_open(rows: list[Quarantined]) -> dict[tuple[str, str, str], int]:
@@ -60,7 +60,11 @@ def count_open(rows: list[Quarantined]) -> dict[tuple[str, str, str], int]:
     return dict(sorted(Counter((r.source, r.table_name, r.reason) for r in rows).items()))
 
 
-def _open_rows(con: duckdb.DuckDBPyConnection, source: str | None, limit: int | None) -> list[Quarantined]:
+def _open_rows(
+    con: duckdb.DuckDBPyConnection, settings: Settings, source: str | None, limit: int | None
+) -> list[Quarantined]:
+    from ingest.tracking_plan.blocked import blocked_rows
+
     present = {n for (n,) in con.execute("select table_name from duckdb_tables() where schema_name = 'raw'").fetchall()}
     if not {QUARANTINE, QUARANTINE_REPLAY} <= present:
         return []
@@ -71,7 +75,7 @@ def _open_rows(con: duckdb.DuckDBPyConnection, source: str | None, limit: int | 
         f"order by _cdp_sequence {'' if limit is None else f'limit {int(limit)}'}",
         {"source": source},
     ).fetchall()
-    return [Quarantined(*row) for row in found]
+    return [Quarantined(*row) for row in [*found, *blocked_rows(con, settings, source)][:limit]]
 
 
 def export(rows: list[Quarantined], path: Path) -> None:
@@ -118,6 +122,9 @@ def read_corrections(path: Path) -> dict[str, str | None]:
 
 
 def all_keys(settings: Settings) -> set[str]:
-    """The keys of all rows that were ever set aside."""
+    """The keys of all rows that were ever set aside; of events that the plan blocks, the open ones and those done with."""
     with reading(settings, live=True) as con:
-        return {key for (key,) in con.execute(f"select quarantine_key from raw.{QUARANTINE}").fetchall()}
+        found = con.execute(
+            f"select quarantine_key from raw.{QUARANTINE} union all select quarantine_key from raw.{QUARANTINE_REPLAY}"
+        ).fetchall()
+        return {key for (key,) in found} | {row.quarantine_key for row in _open_rows(con, settings, None, None)}

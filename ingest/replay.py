@@ -21,9 +21,11 @@ from ingest.landing import Lander
 from ingest.pieces import TOO_LONG, Unreadable
 from ingest.pipeline import load, run_source
 from ingest.quarantine import Quarantined, all_keys, open_rows
+from ingest.tracking_plan.blocked import is_blocked_key, still_blocked
 from ingest.typing import Rejected, Relation
 
 REPLAYED = "replayed"
+RELEASED = "released"  # the plan as it stands now lets the event through: staging takes it from raw in the next run
 DISCARDED = "discarded"
 
 
@@ -71,7 +73,9 @@ def _replay_source(source: Source, settings: Settings, rows: list[Quarantined], 
     files = [row for row in rows if row.position == 0 and row.original is not None and row.table_name in source.tables]
     single = [row for row in rows if row.position != 0 and row.original is not None and row.table_name in source.tables]
     failed: list[tuple[Quarantined, str]] = list(gone)
-    landed: list[str] = []
+    single, blocked, released = _through_plan(settings, single, corrected)
+    failed += blocked
+    landed: list[str] = list(released)
 
     def resources(dlt: Any, lander: Lander) -> list[Any]:
         def rows_of(table_name: str) -> Iterator[Any]:
@@ -90,16 +94,28 @@ def _replay_source(source: Source, settings: Settings, rows: list[Quarantined], 
                     lander.landed[table_name] += typed.rows.num_rows
                     yield dlt.mark.with_table_name(_placed(typed.rows, places), raw_table(source.name, table_name))
 
-        lander.outcomes |= dict.fromkeys(discarded, DISCARDED)
+        lander.outcomes |= dict.fromkeys(discarded, DISCARDED) | dict.fromkeys(released, RELEASED)
         return [
             dlt.resource(rows_of, name=raw_table(source.name, name), write_disposition="append")(name)
             for name in source.tables
         ]
 
-    if single or discarded:
+    if single or discarded or released:
         load(source, settings, resources)
     reread = _read_again(source, settings, files, corrected)
     return Replayed(len(landed) + reread[0], len(discarded), 0, (*failed, *reread[1]))
+
+
+def _through_plan(
+    settings: Settings, rows: list[Quarantined], corrected: bool
+) -> tuple[list[Quarantined], list[tuple[Quarantined, str]], list[str]]:
+    """(rows to land, rows that the tracking plan still blocks, keys of those that it no longer blocks as they are)."""
+    why = still_blocked(settings)
+    blocked = [(row, reason) for row in rows if (reason := why(row.source, row.table_name, row.original or ""))]
+    stay = {row.quarantine_key for row, _ in blocked}
+    passing = [row for row in rows if row.quarantine_key not in stay]
+    released = [row.quarantine_key for row in passing if not corrected and is_blocked_key(row.quarantine_key)]
+    return [row for row in passing if row.quarantine_key not in released], blocked, released
 
 
 def _read_again(

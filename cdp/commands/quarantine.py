@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cdp.commands.output import JsonOption, print_json, print_table
+from cdp.errors import DeclarationError
 
 SHOWN = 50
 
@@ -79,6 +80,9 @@ def replay(
         typer.Argument(help="An exported file with corrected texts; without it the rows are tried as they are."),
     ] = None,
     source: SourceOption = None,
+    repair: Annotated[
+        str | None, typer.Option(help="Correct blocked events by ingest/tracking_plan/repairs/<name>.yml.")
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
     """Land open rows after all, once: with corrected texts, or as they are after a declaration was corrected.
@@ -96,7 +100,13 @@ def replay(
 
     settings = get_settings()
     _check(source)
+    if file and repair:
+        raise DeclarationError("a file and a repair", where="cdp quarantine replay", expected="one of the two")
     corrections = read_corrections(file) if file else None
+    if repair:
+        from ingest.tracking_plan.repairs import corrections_of
+
+        corrections = corrections_of(repair, settings, source)
     with writer_lock(settings):
         done = land(settings, corrections=corrections, source=source)
     if json_:

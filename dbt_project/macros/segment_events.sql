@@ -5,7 +5,7 @@ Without `channel` the rows say it themselves (the collector's), and have the pre
 -#}
 {% macro segment_events(source_name, record_table, channel=none) %}
 with source as (
-    select * from {{ source('raw', source_name ~ '__' ~ record_table) }}
+    {{ enforced(source_name, record_table) }}
 ),
 
 parsed as (
