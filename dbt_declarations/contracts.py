@@ -26,11 +26,13 @@ _TYPES: dict[str, Type] = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a contract. `is_pii` comes from `meta: {pii: ...}` of the column."""
+    """A column of a contract. `is_pii` comes from `meta: {pii: ...}` of the column, `filled_later` from its `meta:
+    {filled_later: true}`: the value changes after the row's own moment, so that no prediction may read it."""
 
     name: str
     type: Type
     is_pii: bool = False
+    filled_later: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def _column(column: dict[str, Any]) -> Column:
     config = column.get("config") or {}
     meta = {**(column.get("meta") or {}), **(config.get("meta") or {})}
     pii = meta.get("pii")
-    return Column(str(column["name"]), column_type(column["data_type"]), pii not in (None, False, "none"))
+    is_pii, late = pii not in (None, False, "none"), meta.get("filled_later") is True
+    return Column(str(column["name"]), column_type(column["data_type"]), is_pii, late)
 
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
