@@ -23,7 +23,7 @@ from dbt_declarations.project import FACTS
 from dbt_declarations.scope import AS_OF, ExpressionError, Scope
 from dbt_declarations.sql import name, ref, render
 from dbt_declarations.value_types import Typed
-from predictions.declaration import ModelFile, OutcomeModel
+from predictions.declaration import LifetimeValueModel, ModelFile, OutcomeModel
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class CheckedOutcome:
         return [f.name for f in self.model.features if self.types[f.name] == "text"]
 
 
-class _Checker:
+class Checker:
     """Types the expressions of one model against the contracts; notes every error."""
 
     def __init__(self, document: Document[ModelFile], contracts: dict[str, Contract]) -> None:
@@ -82,17 +82,18 @@ def check_outcome(document: Document[ModelFile], settings: Settings) -> list[Dec
     """Everything that is wrong in a declared model; empty when it can be compiled."""
     from predictions.lifetime_rows import check_lifetime
 
-    checker = _Checker(document, read_contracts(settings.dbt_dir))
-    if isinstance(document.value.root, OutcomeModel):
-        _checked(checker, document.value.root)
-    else:
-        check_lifetime(checker, document.value.root)
+    checker = Checker(document, read_contracts(settings.dbt_dir))
+    model = document.value.root
+    if isinstance(model, OutcomeModel):
+        _checked(checker, model)
+    elif isinstance(model, LifetimeValueModel):
+        check_lifetime(checker, model)
     return checker.errors
 
 
 def compiled(document: Document[ModelFile], settings: Settings) -> CheckedOutcome:
     """The checked model. Raises DeclarationError."""
-    checker = _Checker(document, read_contracts(settings.dbt_dir))
+    checker = Checker(document, read_contracts(settings.dbt_dir))
     model = document.value.root
     assert isinstance(model, OutcomeModel)  # noqa: S101 - callers choose by type
     found = _checked(checker, model)
@@ -101,7 +102,7 @@ def compiled(document: Document[ModelFile], settings: Settings) -> CheckedOutcom
     return found
 
 
-def _checked(checker: _Checker, model: OutcomeModel) -> CheckedOutcome | None:
+def _checked(checker: Checker, model: OutcomeModel) -> CheckedOutcome | None:
     measures: dict[str, list[Measure]] = {}
     types: dict[str, Type] = {}
     for position, feature in enumerate(model.features):
