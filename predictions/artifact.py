@@ -18,8 +18,8 @@ from cdp.declarations import Declaration
 from cdp.errors import ConfigurationError
 from cdp.settings import Settings
 from predictions.encoding import Encoder, Finite
-from predictions.learned import Calibration, Learned
 from predictions.leakage import Warned
+from predictions.learned import Calibration, Learned
 from predictions.measures import Measures
 
 MODEL, MEASURES, MANIFEST, CURRENT = "model.json", "measures.json", "MANIFEST.json", "current"
@@ -103,7 +103,9 @@ class Report(Declaration):
     cross_validated: Measures | None = None
     lifetime: dict[str, float] = Field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
-    importance: dict[str, float] = Field(default_factory=dict, description="Mean distance in log-odds that a feature moves a row.")
+    importance: dict[str, float] = Field(
+        default_factory=dict, description="Mean distance in log-odds that a feature moves a row."
+    )
 
 
 def canonical(model: BaseModel) -> str:
@@ -179,7 +181,9 @@ def current(settings: Settings, name: str) -> tuple[str, Artifact, Report] | Non
 
 def _text(path: Path) -> str:
     if not path.exists():
-        raise ConfigurationError("the file does not exist", where=str(path), expected="a trained model", fix="`cdp model train`")
+        raise ConfigurationError(
+            "the file does not exist", where=str(path), expected="a trained model", fix="`cdp model train`"
+        )
     if path.stat().st_size > LARGEST_BYTES:
         raise ConfigurationError("is too large for a model", where=str(path), expected=f"{LARGEST_BYTES} bytes at most")
     try:

@@ -116,7 +116,8 @@ class TableModel(Learner):
     features: list[ColumnName] | Literal["all"] = Field("all", description="`all`: every column not named elsewhere.")
     ignore: list[ColumnName] = Field(default_factory=list, description="Columns that are no feature: other ids, notes.")
     filled_later: list[ColumnName] = Field(
-        default_factory=list, description="Columns that are filled in after the outcome; a model that asks for them is refused."
+        default_factory=list,
+        description="Columns that are filled in after the outcome; a model that asks for them is refused.",
     )
     missing: list[str] = Field([""], description="Values that mean nothing was said (any case).")
     held_out: Annotated[float, Field(gt=0, lt=1)] = Field(0.3, description="Share of rows that is only measured.")
@@ -160,7 +161,10 @@ def read_models(settings: Settings) -> dict[str, Document[ModelFile]]:
         if isinstance(model, TableModel):
             errors.append(
                 document.error(
-                    ("type",), "table models are for files", expected="outcome or lifetime_value", fix="keep it elsewhere and use --data, --model"
+                    ("type",),
+                    "table models are for files",
+                    expected="outcome or lifetime_value",
+                    fix="keep it elsewhere and use --data, --model",
                 )
             )
         else:
@@ -189,5 +193,7 @@ def read_table_model(path: Path) -> TableModel:
     document = load(path, ModelFile)
     model = document.value.root
     if not isinstance(model, TableModel):
-        raise document.error(("type",), f"is {model.type}", expected="table", fix="use `cdp model train NAME` for the others")
+        raise document.error(
+            ("type",), f"is {model.type}", expected="table", fix="use `cdp model train NAME` for the others"
+        )
     return model

@@ -81,13 +81,15 @@ def learn_encoder(
         center = float(known.mean()) if known.size else 0.0
         spread = float(known.std()) if known.size else 0.0
         columns.append(
-            EncodedColumn(feature=feature, kind="value", fill=center, center=center, scale=spread if spread > 0 else 1.0)
+            EncodedColumn(
+                feature=feature, kind="value", fill=center, center=center, scale=spread if spread > 0 else 1.0
+            )
         )
         if 0 < missing.sum() < missing.size:
             columns.append(EncodedColumn(feature=feature, kind="missing"))
     for feature in texts:
         counts = pc.value_counts(pc.drop_null(rows[feature].combine_chunks()))
-        ranked = sorted(((-c["counts"], c["values"]) for c in counts.to_pylist()))
+        ranked = sorted((-c["counts"], c["values"]) for c in counts.to_pylist())
         kept = sorted(value for _, value in ranked[:max_categories])
         columns += [EncodedColumn(feature=feature, kind="is", category=value) for value in kept]
         if len(ranked) > len(kept):

@@ -106,7 +106,7 @@ def _checked(checker: Checker, model: OutcomeModel) -> CheckedOutcome | None:
     measures: dict[str, list[Measure]] = {}
     types: dict[str, Type] = {}
     for position, feature in enumerate(model.features):
-        keys = ("features", position)
+        keys: KeyPath = ("features", position)
         where, of = None, None
         if feature.where is not None:
             where = checker.check((*keys, "where"), feature.where, feature.over, early=True, boolean=True)
@@ -132,9 +132,9 @@ def _checked(checker: Checker, model: OutcomeModel) -> CheckedOutcome | None:
             )
     label = []
     for position, happening in enumerate(model.label.any_of):
-        keys = ("label", "any_of", position, "where")
         condition = happening.where
-        typed = checker.check(keys, condition, happening.over, early=False, boolean=True) if condition else None
+        place = ("label", "any_of", position, "where")
+        typed = checker.check(place, condition, happening.over, early=False, boolean=True) if condition else None
         label.append((happening.over, typed))
     return None if checker.errors else CheckedOutcome(model, measures, types, population, tuple(label))
 
@@ -153,7 +153,9 @@ def rows_at(checked: CheckedOutcome, cutoff: str, *, labelled: bool) -> str:
         alias = f"facts_{over}"
         ctes.append(f"{alias} as ({_placed(pass_over(over, measures), model.grain, moment, early=True)})")
         joins.append(f"left join {alias} on {alias}.person_id = entity.entity_id")
-        columns += [f"{_value(m, checked.types[m.name], f'{alias}.{name(m.name)}', moment)} as {name(m.name)}" for m in measures]
+        columns += [
+            f"{_value(m, checked.types[m.name], f'{alias}.{name(m.name)}', moment)} as {name(m.name)}" for m in measures
+        ]
     ctes.append(f"joined as (select entity.entity_id, {', '.join(columns)} from entity {' '.join(joins)})")
     chosen = f"coalesce({render(checked.population)}, false)" if checked.population else "true"
     label = ""
@@ -172,9 +174,7 @@ def rows_at(checked: CheckedOutcome, cutoff: str, *, labelled: bool) -> str:
 
 def _entities(grain: str, moment: str) -> str:
     if grain == "account":
-        return (
-            f"select account_key as entity_id from conformed.account_record where coalesce(created_at, {moment}) <= {moment}"
-        )
+        return f"select account_key as entity_id from conformed.account_record where coalesce(created_at, {moment}) <= {moment}"
     return (
         "select person.person_id as entity_id from profiles.person as person inner join profiles.audience as audience"
         f" on audience.person_id = person.person_id where person.first_seen_at <= {moment}"
@@ -214,7 +214,11 @@ def _placed(sql: str, grain: str, moment: str, *, early: bool) -> str:
 def _facts(model: str, grain: str, moment: str, *, early: bool) -> str:
     """A table of facts with the entity in `person_id`. `early`: only what was known at the cut-off, with the accounts that
     people were known to belong to by then."""
-    known = f" where coalesce(facts.received_at, facts.occurred_at) <= {moment}" if early and model == "person_event" else ""
+    known = (
+        f" where coalesce(facts.received_at, facts.occurred_at) <= {moment}"
+        if early and model == "person_event"
+        else ""
+    )
     if grain == "person":
         return f"select * from profiles.{name(model)} as facts{known}"
     own = "facts.account_key, " if model in ("person_lead", "person_stage_change") else ""
@@ -235,5 +239,3 @@ def _members(moment: str) -> str:
         " union all select sequence, occurred_at from conformed.event) as made on made.sequence = members.sequence"
         f" where made.observed_at <= {moment} group by records.person_id"
     )
-
-

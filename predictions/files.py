@@ -109,7 +109,8 @@ def features_of(rows: FileRows, model: TableModel, label: str) -> tuple[list[str
         )
     if label in wanted:
         raise DeclarationError(f'"{label}" is the label and a feature', where="features", fix="take it out of features")
-    numbers, texts = [], []
+    numbers: list[str] = []
+    texts: list[str] = []
     for feature in wanted:
         column = _name(feature)
         known, numeric, values = rows.con.execute(
@@ -152,7 +153,8 @@ def _clean(rows: FileRows, model: TableModel, label: str | None) -> None:
     if label:
         reasons.append(f"when {outcome(label, model)} is null then 'the outcome is neither yes nor no'")
     # the text of a row that is one quoted field is the row itself: put into a file under the same header it can be read
-    text = f"case when reason = {_text(ONE_FIELD)} then source.{id_} else to_json(struct_pack({', '.join(f'{_name(c)} := source.{_name(c)}' for c in rows.columns)}))::varchar end"
+    cells_as_json = ", ".join(f"{_name(c)} := source.{_name(c)}" for c in rows.columns)
+    text = f"case when reason = {_text(ONE_FIELD)} then source.{id_} else to_json(struct_pack({cells_as_json}))::varchar end"
     con.execute(
         f"create table judged as select row_no, case {' '.join(reasons)} end as reason from cleaned;"
         f" create table quarantined as select row_no, reason, {text} as row_text from source"

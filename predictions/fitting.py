@@ -100,7 +100,9 @@ def _taken_out(estimator: Any, matrix: Matrix) -> Boosted | Linear:
         learned = Linear(kind="logistic", intercept=float(estimator.intercept_[0]), weights=weights, means=means)
     else:
         trees = tuple(_tree(step[0].nodes) for step in estimator._predictors)
-        learned = Boosted(kind="gradient_boosting", baseline=float(estimator._baseline_prediction.ravel()[0]), trees=trees)
+        learned = Boosted(
+            kind="gradient_boosting", baseline=float(estimator._baseline_prediction.ravel()[0]), trees=trees
+        )
     intercept, parts = learned.parts(matrix)
     # trees have no public form in scikit-learn: this comparison is what notices when a version changes it
     apart = float(np.abs(intercept + parts.sum(axis=1) - estimator.decision_function(matrix)).max())

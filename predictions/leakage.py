@@ -82,7 +82,9 @@ def _codes(values: pa.ChunkedArray) -> NDArray[np.int64]:
     """Each row's value as a small number; missing has its own."""
     if pa.types.is_string(values.type):
         encoded = values.combine_chunks().dictionary_encode()
-        return np.asarray(encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)).astype(np.int64)
+        return np.asarray(encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)).astype(
+            np.int64
+        )
     numbers = np.array(values.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
     known = numbers[np.isfinite(numbers)]
     if not known.size:

@@ -51,7 +51,9 @@ class Boosted(Declaration):
 
     def width_fits(self, width: int) -> bool:
         """Whether every split reads one of `width` columns."""
-        return all(0 <= f < width for t in self.trees for f, left in zip(t.feature, t.left, strict=True) if left != LEAF)
+        return all(
+            0 <= f < width for t in self.trees for f, left in zip(t.feature, t.left, strict=True) if left != LEAF
+        )
 
     def parts(self, matrix: Matrix) -> tuple[float, Matrix]:
         """The intercept, and what each column adds to each row's log-odds: shape of `matrix`."""

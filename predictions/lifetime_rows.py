@@ -63,5 +63,3 @@ def lifetime_sql(document: Document[ModelFile], settings: Settings) -> str:
         group by first.person_id, first_day
         order by entity_id
     """
-
-

@@ -44,7 +44,11 @@ def train(
 
 
 def evaluate(
-    con: duckdb.DuckDBPyConnection, document: Document[ModelFile], settings: Settings, artifact: ProbabilityArtifact, as_of: str
+    con: duckdb.DuckDBPyConnection,
+    document: Document[ModelFile],
+    settings: Settings,
+    artifact: ProbabilityArtifact,
+    as_of: str,
 ) -> tuple[Measures, str, bool]:
     """What the model would have said one horizon before as_of, against what happened since.
 
@@ -54,7 +58,9 @@ def evaluate(
     _, moment = cutoffs_of(checked.model, as_of)
     rows = labelled_rows(con, checked, [moment])
     if not len(rows.label):
-        raise RunError(f"nobody belongs to the population at {moment}", where=artifact.name, fix="evaluate at a later as_of")
+        raise RunError(
+            f"nobody belongs to the population at {moment}", where=artifact.name, fix="evaluate at a later as_of"
+        )
     scored = probabilities(artifact, rows.table)
     newest = max(artifact.trained.cutoffs, default="")
     horizon = timedelta(days=checked.model.horizon_days)
@@ -84,5 +90,7 @@ def _select(con: duckdb.DuckDBPyConnection, sql: str, checked: CheckedOutcome) -
         return con.sql(sql).to_arrow_table()
     except duckdb.CatalogException as error:
         raise RunError(
-            f"the warehouse lacks a table: {str(error).splitlines()[0][:200]}", where=checked.model.name, fix="run `cdp run` first"
+            f"the warehouse lacks a table: {str(error).splitlines()[0][:200]}",
+            where=checked.model.name,
+            fix="run `cdp run` first",
         ) from None

@@ -18,7 +18,9 @@ from predictions.learning import probabilities
 from predictions.measures import Measures
 from predictions.reasons import top_reasons
 
-NO_REASONS = pa.table({c: pa.array([], pa.string()) for c in ("entity_id", "grain", "model", "feature", "feature_value")})
+NO_REASONS = pa.table(
+    {c: pa.array([], pa.string()) for c in ("entity_id", "grain", "model", "feature", "feature_value")}
+)
 
 
 @dataclass(frozen=True)
@@ -146,5 +148,3 @@ def _of_entities(reasons: pa.Table, entity: pa.ChunkedArray, grain: str, model: 
             **{c: reasons[c] for c in ("position", "feature", "feature_value", "effect")},
         }
     )
-
-

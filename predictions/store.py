@@ -60,7 +60,10 @@ def forget_others(con: duckdb.DuckDBPyConnection, models: Sequence[str]) -> None
     """Remove the predictions of models that are no longer declared."""
     prepare(con)
     for table in TABLES:
-        con.execute(f"delete from predictions.{table} where not list_contains($models::varchar[], model)", {"models": list(models)})
+        con.execute(
+            f"delete from predictions.{table} where not list_contains($models::varchar[], model)",
+            {"models": list(models)},
+        )
 
 
 def prediction_rows(

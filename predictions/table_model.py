@@ -39,7 +39,9 @@ def train_file(path: Path, model: TableModel, label: str | None, out: Path) -> F
     """
     label = label or model.label
     if label is None:
-        raise DeclarationError("no outcome is named", where="--label", expected="a column, here or as `label:` in the YAML")
+        raise DeclarationError(
+            "no outcome is named", where="--label", expected="a column, here or as `label:` in the YAML"
+        )
     rows = open_file(path, model, label=label)
     numbers, texts = features_of(rows, model, label)
     out.mkdir(parents=True, exist_ok=True)
@@ -47,7 +49,7 @@ def train_file(path: Path, model: TableModel, label: str | None, out: Path) -> F
     seed = model.seed
     more = {
         "label": f"cast({outcome(label, model)} as bigint)",
-        "group": f'cast(md5_number_lower({seed}::varchar || \':\' || "{model.id.replace(chr(34), chr(34) * 2)}") >> 2 as bigint)',
+        "group": f"cast(md5_number_lower({seed}::varchar || ':' || \"{model.id.replace(chr(34), chr(34) * 2)}\") >> 2 as bigint)",
     }
     table = table_of(rows, tuple(numbers), tuple(texts), {f"__{k}": v for k, v in more.items()})
     group = np.asarray(table["__group"].to_numpy())
@@ -73,9 +75,13 @@ def score_file(path: Path, folder: Path, out: Path) -> tuple[int, dict[str, int]
     """
     artifact, _ = read(folder)
     if not isinstance(artifact, ProbabilityArtifact) or artifact.declaration.get("type") != "table":
-        raise ConfigurationError("is no model over a table", where=str(folder), expected="what `cdp model train --data` wrote")
+        raise ConfigurationError(
+            "is no model over a table", where=str(folder), expected="what `cdp model train --data` wrote"
+        )
     if out.suffix.lower() not in WRITERS:
-        raise DeclarationError(f'cannot write "{out.name}"', where="--out", expected="a name that ends in " + ", ".join(WRITERS))
+        raise DeclarationError(
+            f'cannot write "{out.name}"', where="--out", expected="a name that ends in " + ", ".join(WRITERS)
+        )
     model = TableModel.model_validate(artifact.declaration)
     rows = open_file(path, model, label=None)
     missing = [f for f in artifact.encoder.features if f not in rows.columns]
@@ -111,4 +117,6 @@ def _write(rows: FileRows, out: Path, ids: pa.ChunkedArray, probability: np.ndar
     found = pa.table({"id": ids, "probability": np.round(probability, 6), "reasons": ["; ".join(r) for r in reasons]})
     out.parent.mkdir(parents=True, exist_ok=True)
     rows.con.register("scored", found)
-    rows.con.execute(f"copy (select * from scored) to '{str(out).replace(chr(39), chr(39) * 2)}' {WRITERS[out.suffix.lower()]}")
+    rows.con.execute(
+        f"copy (select * from scored) to '{str(out).replace(chr(39), chr(39) * 2)}' {WRITERS[out.suffix.lower()]}"
+    )
