@@ -16,6 +16,7 @@ from cdp.commands import (
     doctor,
     identity,
     identity_match,
+    model,
     quarantine,
     run,
     segment,
@@ -45,6 +46,7 @@ app.add_typer(declarations.app, name="declarations", help="Check and list tags, 
 app.add_typer(identity.app, name="identity", help="Who is who, why, and what a change of rules would do.")
 identity_match.register(identity.app)
 app.add_typer(segment.app, name="segment", help="Sizes, members and overlaps of segments, and why somebody is in one.")
+app.add_typer(model.app, name="model", help="Predictive scores: train, evaluate, score, explain.")
 app.add_typer(world.app, name="world", help="The demo world: a generated company with emulated systems.")
 
 

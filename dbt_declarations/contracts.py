@@ -26,11 +26,18 @@ _TYPES: dict[str, Type] = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a contract. `pii` is the class that `meta: {pii: ...}` of the column names, or none."""
+    """A column of a contract. `pii` is the class that `meta: {pii: ...}` of the column names, or none; `filled_later` comes from
+    its `meta: {filled_later: true}`: the value changes after the row's own moment, so that no prediction may read it."""
 
     name: str
     type: Type
     pii: str = "none"
+    filled_later: bool = False
+
+    @property
+    def is_pii(self) -> bool:
+        """Whether the column holds personal data of any class."""
+        return self.pii != "none"
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,8 @@ def _is_typed(column: Any) -> bool:
 def _column(column: dict[str, Any]) -> Column:
     config = column.get("config") or {}
     meta = {**(column.get("meta") or {}), **(config.get("meta") or {})}
-    return Column(str(column["name"]), column_type(column["data_type"]), str(meta.get("pii") or "none"))
+    kind = str(column["name"]), column_type(column["data_type"])
+    return Column(*kind, str(meta.get("pii") or "none"), meta.get("filled_later") is True)
 
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

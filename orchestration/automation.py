@@ -8,8 +8,16 @@ from cdp.settings import get_settings
 from cdp.sources import active_sources
 from orchestration.names import GROUPS
 
+TRAINED = dg.AssetSelection.key_prefixes("models")
 EVERYTHING = dg.define_asset_job(
-    "everything", selection=dg.AssetSelection.all(), description="All sources to all destinations."
+    "everything",
+    selection=dg.AssetSelection.all() - TRAINED,
+    description="All sources to all destinations; models score, but do not learn.",
+)
+TRAIN_MODELS = dg.define_asset_job(
+    "train_models",
+    selection=TRAINED | dg.AssetSelection.key_prefixes("predictions"),
+    description="Every predictive model learns anew from the warehouse as it is, and scores.",
 )
 SYNC_ONLY = dg.define_asset_job(
     "sync_only",
@@ -21,6 +29,13 @@ SYNC_ONLY = dg.define_asset_job(
 def schedule() -> dg.ScheduleDefinition:
     """Everything, at five past each hour. Switched on in the UI."""
     return dg.ScheduleDefinition(name="hourly", job=EVERYTHING, cron_schedule="5 * * * *", execution_timezone="UTC")
+
+
+def training_schedule() -> dg.ScheduleDefinition:
+    """Models learn anew each Monday night. Switched on in the UI."""
+    return dg.ScheduleDefinition(
+        name="weekly_training", job=TRAIN_MODELS, cron_schedule="35 2 * * 1", execution_timezone="UTC"
+    )
 
 
 def new_data_sensor() -> dg.SensorDefinition:

@@ -8,11 +8,19 @@ import dagster as dg
 
 from cdp.settings import Settings, get_settings
 from cdp.sources import active_sources
-from orchestration.automation import EVERYTHING, SYNC_ONLY, new_data_sensor, schedule
+from orchestration.automation import (
+    EVERYTHING,
+    SYNC_ONLY,
+    TRAIN_MODELS,
+    new_data_sensor,
+    schedule,
+    training_schedule,
+)
 from orchestration.checks import blocking_keys, suite_checks
 from orchestration.dbt_assets import dbt_steps
 from orchestration.ingest_assets import ingest_assets
 from orchestration.manifest import manifest_path
+from orchestration.model_assets import model_assets
 from orchestration.progress import progress_logger
 from orchestration.resources import Warehouse, dbt_resource
 from orchestration.sync_assets import sync_assets, sync_key
@@ -28,11 +36,12 @@ def build(settings: Settings) -> dg.Definitions:
         assets=[
             *ingest_assets(settings, late),
             *dbt_steps(manifest_path(settings), blocking_keys(settings)),
+            *model_assets(settings),
             *sync_assets(settings),
         ],
         asset_checks=suite_checks(settings),
-        jobs=[EVERYTHING, SYNC_ONLY],
-        schedules=[schedule()],
+        jobs=[EVERYTHING, SYNC_ONLY, TRAIN_MODELS],
+        schedules=[schedule(), training_schedule()],
         sensors=[new_data_sensor()],
         resources={"warehouse": Warehouse(), "dbt": dbt_resource(settings)},
         executor=dg.in_process_executor,

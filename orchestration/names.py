@@ -20,6 +20,7 @@ GROUPS = {
     "identity": "g05_identity",
     "profiles": "g06_profiles",
     "tags": "g07_tags",
+    "models": "g08_models",
     "scores": "g08_scores",
     "segments": "g09_segments",
     "activation": "g10_activation",

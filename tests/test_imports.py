@@ -18,9 +18,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dbt_declarations": {"cdp"},
     "ingest": {"cdp"},
     "expectations": {"cdp"},
+    "predictions": {"cdp", "dbt_declarations"},
     "reverse_etl": {"cdp"},
     "demo": {"cdp"},
-    "orchestration": {"cdp", "dbt_declarations", "ingest", "expectations", "reverse_etl"},
+    "orchestration": {"cdp", "dbt_declarations", "ingest", "expectations", "predictions", "reverse_etl"},
 }
 OURS = {*MAY_IMPORT, "tests", "benchmarks"}
 # The command line stands above all folders: it may import any of them, but only when a command runs.

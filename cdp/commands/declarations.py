@@ -19,7 +19,13 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 # each has `schemas()`: file name -> JSON Schema
-SCHEMA_MODULES = ("ingest.schemas", "dbt_declarations.schemas", "expectations.schemas", "reverse_etl.schemas")
+SCHEMA_MODULES = (
+    "ingest.schemas",
+    "dbt_declarations.schemas",
+    "expectations.schemas",
+    "reverse_etl.schemas",
+    "predictions.schemas",
+)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -31,13 +37,14 @@ def check(as_json: Json = False) -> None:
     from dbt_declarations.compiler import compile_all
     from expectations.suites import read_suites
     from ingest.collector.declaration import all_inputs
+    from predictions.declaration import read_models
     from reverse_etl.catalog import resolve_all
 
     settings = get_settings()
     found_errors: dict[str, DeclarationError] = {}
     files = 0
-    # everything that is written in YAML: sources, tags, scores, segments and what they become; suites; syncs
-    for part in (all_sources, all_inputs, compile_all, read_suites, resolve_all):
+    # everything that is written in YAML: sources, tags, scores, segments and what they become; suites; syncs; models
+    for part in (all_sources, all_inputs, compile_all, read_suites, resolve_all, read_models):
         try:
             made = part(settings)
             files = len(made) if part is compile_all else files
