@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from dbt_declarations.properties import properties_file
 from dbt_declarations.scores import CheckedScore
 from dbt_declarations.segments import CheckedSegment
 from dbt_declarations.tags import CheckedTag
@@ -22,10 +21,10 @@ def document_models(
 ) -> Documents:
     """One YAML file for the generated models of each folder."""
     return {
-        Path("profiles/_profiles__generated.yml"): _file(_profiles()),
-        Path("tags/_tags__generated.yml"): _file(_tags(tags)),
-        Path("scores/_scores__generated.yml"): _file(_scores(scores)),
-        Path("segments/_segments__generated.yml"): _file(_segments(segments)),
+        Path("profiles/_profiles__generated.yml"): properties_file(_profiles()),
+        Path("tags/_tags__generated.yml"): properties_file(_tags(tags)),
+        Path("scores/_scores__generated.yml"): properties_file(_scores(scores)),
+        Path("segments/_segments__generated.yml"): properties_file(_segments(segments)),
     }
 
 
@@ -170,8 +169,3 @@ def _model(
     if contract:
         model["config"] = {"contract": {"enforced": True}}
     return {**model, "columns": listed} if listed else model
-
-
-def _file(models: list[dict[str, Any]]) -> str:
-    text = yaml.safe_dump({"version": 2, "models": models}, sort_keys=False, allow_unicode=True, width=120)
-    return f"# Generated from declarations by dbt_declarations on every dbt run; do not edit.\n{text}"

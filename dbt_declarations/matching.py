@@ -6,12 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cdp.declarations import Document, suggest
 from cdp.identity.matching_columns import STEPS, step_sql
 from cdp.identity.matching_model import MatchingModel, load_models
 from cdp.settings import Settings
+from dbt_declarations.properties import properties_file
 
 IDENTITY = Path("models/generated/identity")
 PROFILES = Path("models/generated/profiles")
@@ -169,8 +168,7 @@ def _properties(active: list[MatchingModel]) -> str:
             | explained,
         )
     )
-    text = yaml.safe_dump({"version": 2, "models": models}, sort_keys=False, allow_unicode=True, width=200)
-    return "# Made from matching/*.yml.\n" + text
+    return properties_file(models)
 
 
 def _documented(name: str, description: str, columns: dict[str, str]) -> dict[str, Any]:

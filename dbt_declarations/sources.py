@@ -23,6 +23,7 @@ from dbt_declarations.conformed import (
     shape_sql,
     where,
 )
+from dbt_declarations.properties import HEADER, properties_file
 
 CONFORMED = Path("models/generated/conformed")
 
@@ -38,7 +39,7 @@ def compile_sources(settings: Settings) -> dict[Path, str]:
             settings.dbt_dir / "seeds" / "identity" / "blocked_identifiers.csv",
             settings.dbt_dir / "seeds" / "profiles" / "test_accounts.csv",
         ),
-        Path("models/generated/raw/_raw__sources.yml"): _yaml({"version": 2, "sources": [_dbt_source(active)]}),
+        Path("models/generated/raw/_raw__sources.yml"): _sources_file(active),
     }
     for name, shape in shapes.items():
         serving = [p for p in used if name in p.provides.shapes()]
@@ -48,7 +49,7 @@ def compile_sources(settings: Settings) -> dict[Path, str]:
     files[CONFORMED / "contact_attribute.sql"] = _attributes(used, settings)
     models = [shape_properties(name, shape) for name, shape in shapes.items()]
     models += [_OBSERVATION_DOCS, _ATTRIBUTE_DOCS, _REJECTION_DOCS]
-    files[CONFORMED / "_conformed__models.yml"] = _yaml({"version": 2, "models": models})
+    files[CONFORMED / "_conformed__models.yml"] = properties_file(models)
     return files
 
 
@@ -248,10 +249,9 @@ def _union(branches: list[str]) -> str:
     return "\n    union all\n    ".join(branches)
 
 
-def _yaml(data: dict[str, Any]) -> str:
-    return "# Made from the declarations; edits are overwritten.\n" + yaml.safe_dump(
-        data, sort_keys=False, allow_unicode=True, width=160
-    )
+def _sources_file(active: dict[str, Any]) -> str:
+    document = {"version": 2, "sources": [_dbt_source(active)]}
+    return HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=160)
 
 
 def _column(name: str, description: str, *tests: Any) -> dict[str, Any]:

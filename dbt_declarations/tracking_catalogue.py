@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import yaml
-
 from cdp.tracking_plan import Plan, walk
+from dbt_declarations.properties import properties_file
 from dbt_declarations.sql import constants, finish
 
 EVENT_COLUMNS = (
@@ -155,8 +154,7 @@ def _documents(plan: Plan) -> str:
             plan,
         ),
     ]
-    text = yaml.safe_dump({"version": 2, "models": models}, sort_keys=False, allow_unicode=True, width=120)
-    return f"# Made from ingest/tracking_plan; edits are overwritten.\n{text}"
+    return properties_file(models)
 
 
 def _tested(columns: tuple[tuple[str, str, str], ...], key: str) -> list[tuple[str, str, list[str]]]:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
 from cdp.declarations import Document
 from cdp.sources import Source
 from cdp.tracking_plan import Event, Plan, Property
+from dbt_declarations.properties import properties_file
 from dbt_declarations.sql import finish, text
 
 # of conformed.event, beside the properties
@@ -44,10 +43,7 @@ def event_models(plan: Plan, sources: dict[str, Document[Source]]) -> dict[str, 
         if e.type in ("track", "page", "screen") and (set(e.sources) & (set(sources) | inputs))
     }
     files = {f"event_{slug}.sql": _sql(event) for slug, event in made.items()}
-    documents = yaml.safe_dump(
-        {"version": 2, "models": [_document(e) for e in made.values()]}, sort_keys=False, allow_unicode=True, width=120
-    )
-    files["_events__models.yml"] = f"# Made from ingest/tracking_plan; edits are overwritten.\n{documents}"
+    files["_events__models.yml"] = properties_file(_document(e) for e in made.values())
     return files
 
 
