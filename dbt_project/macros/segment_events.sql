@@ -30,9 +30,13 @@ parsed as (
         case
             when event = 'Form Submitted' then json_extract_string(properties, ['$.email', '$.phone', '$.company'])
         end as form,
-        json_extract_string(traits, [
-            '$.email', '$.phone', '$.firstName', '$.lastName', '$.name', '$.company', '$.title'
-        ]) as trait,
+        -- the traits of a group call describe the company (Segment's spec: Group), not the person who makes it
+        case
+            when type <> 'group' then json_extract_string(traits, [
+                '$.email', '$.phone', '$.firstName', '$.lastName', '$.name', '$.company', '$.title'
+            ])
+        end as trait,
+        case when type = 'group' then json_extract_string(traits, '$.name') end as group_name,
         json_extract_string(context, [
             '$.page.path', '$.page.url', '$.page.referrer', '$.campaign.source', '$.campaign.medium', '$.campaign.name',
             '$.device.id', '$.locale', '$.userAgent'
@@ -65,7 +69,7 @@ final as (
         trait[3] as first_name,
         trait[4] as last_name,
         trait[5] as full_name,
-        coalesce(trait[6], form[3]) as company_name,
+        coalesce(trait[6], form[3], group_name) as company_name,
         trait[7] as job_title,
         case when type = 'identify' then context_value[8] end as language,
         context_value[7] as device_id,

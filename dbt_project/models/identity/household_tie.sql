@@ -28,12 +28,14 @@ unblocked as (
     where blocked_reason is null
 ),
 
--- a person that consists of one identifier adds nothing to it: nobody is known who lives anywhere
-known as (
-    select person_id
+-- a shared value that was seen with nothing else is a person of its own, but nobody who lives anywhere
+nothing_else as (
+    select
+        person_id,
+        min(identifier_key) as identifier_key
     from {{ ref('person_identifier') }}
     group by person_id
-    having count(*) > 1
+    having count(*) = 1
 ),
 
 -- who was seen beside a value: several persons only where it does not stitch, or an edge was refused
@@ -47,6 +49,9 @@ seen as (
     inner join rules on rules.evidence = 'identifier' and observations.identifier_type = rules.name
     inner join unblocked on observations.identifier_key = unblocked.identifier_key
     inner join records on observations.sequence = records.sequence
+    anti join nothing_else
+        on records.person_id = nothing_else.person_id
+        and observations.identifier_key = nothing_else.identifier_key
     union all
     select
         rules.rule,
@@ -66,7 +71,6 @@ holders as (
         seen.person_id,
         min(seen.observed_at) as first_seen_at
     from seen
-    semi join known on seen.person_id = known.person_id
     group by seen.rule, seen.value, seen.person_id
 ),
 
