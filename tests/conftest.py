@@ -20,6 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--built-world", default="", help="folder of a built world to use again (made when absent)")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What one process of pytest-xdist gets whole: a file, or all tests on the built world, so that it is built once."""
     for item in items:
