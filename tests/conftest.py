@@ -20,12 +20,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--built-world", default="", help="folder of a built world to use again (made when absent)")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What one process of pytest-xdist gets whole: a file, or all tests on the built world, so that it is built once."""
-    for item in items:
-        uses_world = "built_world" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("world" if uses_world else item.nodeid.split("::")[0]))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several processes a file stays whole, as its fixtures are dear; and all files that look at the built world are one
+    process's, so that it is built once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    here = Path(__file__).parent
+    on_world = {
+        path.relative_to(config.rootpath).as_posix()
+        for path in here.rglob("test_*.py")
+        if "built_world" in path.read_text(encoding="utf-8") + _conftest_of(path, here)
+    }
+
+    class WorldInOnePlace(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "world" if file in on_world else file
+
+    return WorldInOnePlace(config, log)
+
+
+def _conftest_of(path: Path, top: Path) -> str:
+    conftest = path.parent / "conftest.py"
+    return conftest.read_text(encoding="utf-8") if path.parent != top and conftest.exists() else ""
 
 
 @dataclass(frozen=True)
