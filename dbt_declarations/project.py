@@ -26,15 +26,16 @@ RESERVED = {"assignment", "history", "catalogue", "membership", "person_id"}
 
 @dataclass(frozen=True)
 class Facts:
-    """A table of facts: its model, the column of its moment, the columns that name one fact."""
+    """A table of facts: its model, the column of its moment, the columns that name one fact, the column of its kind."""
 
     model: str
     at: str
     key: tuple[str, ...]
+    kind: str | None = None
 
 
 FACTS = {
-    "event": Facts("person_event", "occurred_at", ("event_key",)),
+    "event": Facts("person_event", "occurred_at", ("event_key",), "event_name"),
     "order": Facts("person_order", "ordered_at", ("order_key",)),
     "lead": Facts("person_lead", "created_at", ("object_type", "object_key")),
     "stage_change": Facts("person_stage_change", "changed_at", ("object_type", "object_key", "sequence")),

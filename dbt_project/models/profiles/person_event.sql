@@ -1,5 +1,6 @@
--- One timeline per person. One row is one event of a known person.
-{{ config(materialized='view') }}
+-- One timeline per person. One row is one event of a known person. A table, because everything that looks at behaviour reads it,
+-- kind of event by kind of event: as a view each of these readers would join events with persons anew.
+{{ config(materialized='table') }}
 
 with events as (
     select * from {{ ref('event') }}
