@@ -140,8 +140,9 @@ def raw(collector: Running, data: bytes = b"") -> socket.socket:
     return connection
 
 
-def test_slow_clients_are_cut_off(collector: Running) -> None:
+def test_slow_clients_are_cut_off(own_collector: Callable[..., Running]) -> None:
     """Without an end of the headers, with a body that drips, with nothing at all: the connection is closed, others are served."""
+    collector = own_collector(CDP_COLLECTOR_SLOW_SECONDS="4")
     head = b"POST /v1/batch HTTP/1.1\r\nHost: x\r\nAuthorization: Basic V1JJVEVfS0VZXzE6\r\n"
     silent, headless = raw(collector), raw(collector, head)
     bodiless = raw(collector, head + b"Content-Length: 100\r\n\r\n{")
