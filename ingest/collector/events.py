@@ -31,6 +31,9 @@ _OWN = frozenset(
     )
 )
 
+# keys of a record that are ours alone, whatever an event calls its own
+_HEADS = frozenset(("sequence", "rejected", "webhook", "signature"))
+
 
 class Unusable(Exception):
     """An event that cannot be used; the text says why, without its values."""
@@ -145,7 +148,8 @@ def rejection(event: Any, reason: str, arrival: Arrival) -> tuple[str, Record]:
     """(key in `Seen`, record) of an event that cannot be used: as it came, with what it needs to be read once mended."""
     own: dict[str, Any] = {"source": arrival.source, "channel": arrival.channel, "receivedAt": arrival.received_at}
     if isinstance(event, dict):
-        own = {"timestamp": arrival.received_at} | event | own
+        kept = {key: value for key, value in event.items() if key not in _HEADS}
+        own = {"timestamp": arrival.received_at} | kept | own
         if not isinstance(event.get("messageId"), str) or len(event["messageId"]) > MAX_ID:
             own["messageId"] = str(uuid4())
     else:
