@@ -26,7 +26,7 @@ def serve(
 ) -> None:
     """Serve until interrupted. SIGHUP reads keys, inputs and tracking plan anew.
 
-    Example: CDP_COLLECTOR__WEB_KEYS=wk_1 cdp collector serve
+    Example: cdp collector serve --port 8787
 
     Exit codes: 0 ended, 2 a declaration is wrong, 3 no key is set or folder or port cannot be used, 4 another collector
     writes this log.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -29,18 +28,16 @@ from ingest.collector.answers import ALLOWED_HEADERS, JSON, OK, Headers, Send, a
 from ingest.collector.bodies import Memory, Refused, key_of, parsed, read_body, unpacked
 from ingest.collector.events import (
     Arrival,
-    Unusable,
     Validator,
     arrival_times,
     parse_time,
-    record_of,
-    rejection,
 )
 from ingest.collector.keys import Door, Doors
 from ingest.collector.limits import Limits
-from ingest.collector.log import Log, Record
+from ingest.collector.log import Log
 from ingest.collector.metrics import CONTENT_TYPE, Metrics
 from ingest.collector.settings_endpoints import rudder_config, segment_settings
+from ingest.collector.taking import take
 
 Scope = Mapping[str, Any]
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -115,7 +112,7 @@ class Collector:
         limits = self.limits
         raw = await read_body(receive, headers, limits.body_bytes, limits.slow_seconds, self._memory)
         body = parsed(unpacked(raw, headers.get(b"content-encoding", b""), limits.body_bytes))
-        door = self._door(headers, query, body)
+        door = self.doors.of(*key_of(headers, query), body)
         door.check_origin(headers.get(b"origin", b"").decode("ascii", "replace"))
         reader, type_ = address
         events, sent_at = reader(body)
@@ -136,66 +133,14 @@ class Collector:
         return await self._store(events, arrival, type_)
 
     async def _store(self, events: list[Any], arrival: Arrival, type_: str | None) -> bytes:
-        records: list[Record] = []
-        ids: list[str] = []
-        kinds: list[str] = []
-        reasons: list[str] = []
-        duplicates = 0
-        seen = self.log.seen
-        try:
-            for event in events:
-                try:
-                    key, record = record_of(event, arrival, type_)
-                    reason = ""
-                except Unusable as unusable:
-                    reason = str(unusable)
-                    key, record = rejection(event, reason, arrival)
-                if not seen.add(key):
-                    duplicates += 1
-                    continue
-                ids.append(key)
-                records.append(record)
-                if reason:
-                    reasons.append(reason)
-                else:
-                    kinds.append(type_ or event.get("type") or event.get("action"))
-        except BaseException:
-            seen.forget(ids)
-            raise
-        await self.log.append(records, ids)
-        self._count(arrival.source, kinds, len(reasons), duplicates)
-        if not reasons:
+        taken = take(events, arrival, type_, self.log.seen)
+        await self.log.append(taken.records, taken.ids)
+        self.metrics.count(arrival.source, taken)
+        if not taken.reasons:
             return OK
-        if not kinds and not duplicates:
-            raise Refused(400, "invalid_event", f"{reasons[0]}; it was set aside")
-        return orjson.dumps({"success": True, "set_aside": len(reasons)})
-
-    def _count(self, source: str, kinds: list[str], set_aside: int, duplicates: int) -> None:
-        for kind, count in Counter(kinds).items():
-            self.metrics.events.labels(source, kind).inc(count)
-        if set_aside:
-            self.metrics.set_aside.labels(source).inc(set_aside)
-        if duplicates:
-            self.metrics.duplicates.labels(source).inc(duplicates)
-
-    def _door(self, headers: Mapping[bytes, bytes], query: bytes, body: Any) -> Door:
-        kind, key = key_of(headers, query)
-        if kind == "token":
-            return self.doors.by_token(key)
-        if not key and isinstance(body, dict):
-            written = body.get("writeKey") or body.get("api_key")
-            batch = body.get("batch")
-            if not written and isinstance(batch, list) and batch and isinstance(batch[0], dict):
-                written = batch[0].get("writeKey")
-            if (
-                not written
-                and isinstance(body.get("data"), list)
-                and body["data"]
-                and isinstance(body["data"][0], dict)
-            ):
-                written = body["data"][0].get("aid")  # Snowplow has an application's id and no key
-            key = written if isinstance(written, str) else ""
-        return self.doors.by_key(key)
+        if not taken.kinds and not taken.duplicates:
+            raise Refused(400, "invalid_event", f"{taken.reasons[0]}; it was set aside")
+        return orjson.dumps({"success": True, "set_aside": len(taken.reasons)})
 
     # ---- webhooks
 

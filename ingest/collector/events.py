@@ -31,6 +31,9 @@ _OWN = frozenset(
     )
 )
 
+# keys of a record that are ours alone, whatever an event calls its own
+_HEADS = frozenset(("sequence", "rejected", "webhook", "signature"))
+
 
 class Unusable(Exception):
     """An event that cannot be used; the text says why, without its values."""
@@ -54,16 +57,19 @@ class Arrival:
     validator: Validator | None = None
 
 
-def record_of(event: Any, arrival: Arrival, type_: str | None = None) -> tuple[str, Record]:
-    """(key in `Seen`, record). `type_`: what the path said. Raises Unusable.
+def record_of(event: Any, arrival: Arrival, type_: str | None = None) -> tuple[str, Record, str, int]:
+    """(key in `Seen`, record, type, how many rules of the tracking plan it breaks). `type_`: what the address said.
 
-    `timestamp` is corrected by how wrong the client's clock is: receivedAt - (sentAt - originalTimestamp), as in Segment's spec.
+    Raises Unusable. `timestamp` is corrected by how wrong the client's clock is: receivedAt - (sentAt -
+    originalTimestamp), as in Segment's spec.
     """
     found, message_id = normalised(event, arrival, type_)
+    broken = 0
     if arrival.validator:
         violations = arrival.validator(found, arrival.source)
         if violations:
             found["violations"] = violations
+            broken = len(violations)
     try:
         body = orjson.dumps(found)
     except orjson.JSONEncodeError:
@@ -72,7 +78,7 @@ def record_of(event: Any, arrival: Arrival, type_: str | None = None) -> tuple[s
         raise Unusable(f"the event is larger than {arrival.max_bytes // 1024} KiB")
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH or body.count(b'":') > MAX_KEYS:
         check_shape(found)
-    return f"{arrival.source} {message_id}", (b"", body[1:])
+    return f"{arrival.source} {message_id}", (b"", body[1:]), found["type"], broken
 
 
 def normalised(event: Any, arrival: Arrival, type_: str | None = None) -> tuple[dict[str, Any], str]:
@@ -142,7 +148,8 @@ def rejection(event: Any, reason: str, arrival: Arrival) -> tuple[str, Record]:
     """(key in `Seen`, record) of an event that cannot be used: as it came, with what it needs to be read once mended."""
     own: dict[str, Any] = {"source": arrival.source, "channel": arrival.channel, "receivedAt": arrival.received_at}
     if isinstance(event, dict):
-        own = {"timestamp": arrival.received_at} | event | own
+        kept = {key: value for key, value in event.items() if key not in _HEADS}
+        own = {"timestamp": arrival.received_at} | kept | own
         if not isinstance(event.get("messageId"), str) or len(event["messageId"]) > MAX_ID:
             own["messageId"] = str(uuid4())
     else:

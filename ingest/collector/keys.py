@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import monotonic
+from typing import Any
 
 import jwt
 
@@ -82,6 +83,12 @@ class Doors:
         """The open inputs."""
         return list(self._by_name)
 
+    def of(self, kind: str, key: str, body: Any) -> Door:
+        """The input that a request is for. `kind`, `key`: what its headers say; else its body does. Raises Refused."""
+        if kind == "token":
+            return self.by_token(key)
+        return self.by_key(key or _written_in(body))
+
     def by_key(self, key: str) -> Door:
         """The input of a write key. Raises Refused."""
         door = self._by_key.get(key)
@@ -150,6 +157,18 @@ def signed_key(
     return jwt.encode(
         {"sub": name, "iat": moment, "exp": moment + timedelta(days=days)}, secrets[0], algorithm=ALGORITHM
     )
+
+
+def _written_in(body: Any) -> str:
+    """The write key in a body: of Segment's and PostHog's envelope, or of its first event. Snowplow has an application's id."""
+    if not isinstance(body, dict):
+        return ""
+    written = body.get("writeKey") or body.get("api_key")
+    for envelope, name in (("batch", "writeKey"), ("data", "aid")):
+        events = body.get(envelope)
+        if not written and isinstance(events, list) and events and isinstance(events[0], dict):
+            written = events[0].get(name)
+    return written if isinstance(written, str) else ""
 
 
 def _matches(allowed: str, origin: str) -> bool:

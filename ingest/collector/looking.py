@@ -48,15 +48,13 @@ def check_folder(folder: Path) -> None:
 
 def newest(folder: Path, count: int) -> list[dict[str, Any]]:
     """The last records, oldest first."""
-    found: list[dict[str, Any]] = []
-    for segment in reversed(live(folder)):
-        found = [orjson.loads(record) for _, record in live_lines(segment.path)] + found
-        if len(found) >= count:
-            break
+    found = _live_records(folder, {})
     for segment in reversed(sealed(folder)):
         if len(found) >= count:
             break
-        found = [orjson.loads(line) for line in read_sealed(segment).splitlines()] + found
+        first = found[0]["sequence"] if found else None
+        older = [orjson.loads(line) for line in read_sealed(segment).splitlines()]
+        found = [record for record in older if first is None or record["sequence"] < first] + found
     return found[-count:] if count else []
 
 
@@ -123,26 +121,29 @@ def figures(folder: Path, since: str, until: str) -> list[Figure]:
     return [Figure(*row) for row in rows]
 
 
-def _from(folder: Path, next_: int, offsets: dict[Path, int]) -> Iterator[dict[str, Any]]:
-    closed = sealed(folder)
-    for number, segment in enumerate(closed):
-        following = closed[number + 1].first if number + 1 < len(closed) else None
-        if segment.first >= next_ or following is None or following > next_:
-            is_behind = following is None and segment.first < next_ and _is_read(folder, next_)
-            if not is_behind:
-                yield from (orjson.loads(line) for line in read_sealed(segment).splitlines())
+def _from(folder: Path, next_: int, offsets: dict[Path, int]) -> list[dict[str, Any]]:
+    """Records that may be new, in order. Live files are read first: one that is closed meanwhile is met as a closed one."""
+    found = _live_records(folder, offsets)
+    begins = found[0]["sequence"] if found else next_
+    closed = sealed(folder) if begins > next_ or not live(folder) else []
+    older: list[dict[str, Any]] = []
+    for segment, following in zip(closed, [*closed[1:], None], strict=True):
+        if following is None or following.first > next_:
+            older += [orjson.loads(line) for line in read_sealed(segment).splitlines()]
+    return [record for record in older if record["sequence"] < begins or not found] + found
+
+
+def _live_records(folder: Path, offsets: dict[Path, int]) -> list[dict[str, Any]]:
+    """What stands in live files behind `offsets`, which move on."""
+    found = []
     for segment in live(folder):
         try:
             for offset, record in live_lines(segment.path, offsets.get(segment.path, 0)):
                 offsets[segment.path] = offset
-                yield orjson.loads(record)
+                found.append(orjson.loads(record))
         except FileNotFoundError:
-            continue  # it was closed meanwhile: its records are met in the closed file
-
-
-def _is_read(folder: Path, next_: int) -> bool:
-    """Whether a live file begins at or before `next_`: then all closed ones end before it."""
-    return any(segment.first <= next_ for segment in live(folder))
+            continue  # it was closed meanwhile
+    return found
 
 
 def _shape(value: Any) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter as Tally
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from ingest.collector.log import Log
+from ingest.collector.taking import Taken
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -22,7 +25,7 @@ class Metrics:
             "cdp_collector_set_aside", "Events that cannot be used, kept for repair.", ["source"], registry=registry
         )
         self.violations = Counter(
-            "cdp_collector_violations", "Events that break the tracking plan.", ["source"], registry=registry
+            "cdp_collector_violations", "Rules of the tracking plan that events broke.", ["source"], registry=registry
         )
         self.deliveries = Counter("cdp_collector_webhooks", "Webhook deliveries kept.", ["source"], registry=registry)
         self.refused = Counter("cdp_collector_refused", "Requests that were refused.", ["code"], registry=registry)
@@ -49,6 +52,18 @@ class Metrics:
         self._next = Gauge("cdp_collector_log_next_sequence", "Number of the next record.", registry=registry)
         self._failing = Gauge("cdp_collector_log_failing", "1 while the disk takes nothing.", registry=registry)
         self._log = log
+
+    def count(self, source: str, taken: Taken) -> None:
+        """Count the events of one request that was acknowledged."""
+        for kind, number in Tally(taken.kinds).items():
+            self.events.labels(source, kind).inc(number)
+        for counter, number in (
+            (self.set_aside, len(taken.reasons)),
+            (self.duplicates, taken.duplicates),
+            (self.violations, taken.violations),
+        ):
+            if number:
+                counter.labels(source).inc(number)
 
     def text(self) -> bytes:
         """All of it."""

@@ -22,6 +22,7 @@ from ingest.collector.log import Log
 from ingest.collector.plan import plan_validator
 
 HOST = "127.0.0.1"
+BACKLOG = 2048
 # the log's thread must not wait 5 ms, Python's default, for its turn after each sync
 SWITCH_SECONDS = 0.0005
 
@@ -67,7 +68,7 @@ def serve(settings: Settings, *, port: int | None = None, started: Callable[[Ser
         proxy_headers=False,
         timeout_keep_alive=75,  # longer than the pause between two flushes of any SDK
         timeout_graceful_shutdown=10,
-        backlog=2048,
+        backlog=BACKLOG,
     )
     server = _Server(config, app, settings)
     port_found = listening.getsockname()[1]
@@ -112,6 +113,7 @@ def _listen(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))
+        listening.listen(BACKLOG)  # who connects from now on is served as soon as the loop runs
     except OSError as error:
         listening.close()
         raise ConfigurationError(

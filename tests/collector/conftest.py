@@ -13,7 +13,7 @@ from tests.collector.running import Running
 @pytest.fixture(scope="session")
 def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A running collector that all tests send to. Look for own message ids only."""
-    running = Running(tmp_path_factory.mktemp("collector"), {"CDP_COLLECTOR_SLOW_SECONDS": "2"}).start()
+    running = Running(tmp_path_factory.mktemp("collector")).start()
     yield running
     assert running.stop() == 0
     assert not [line for line in running.errors if "Traceback" in line], "".join(running.errors)

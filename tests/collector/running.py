@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -105,13 +106,14 @@ class Running:
         return httpx.post(self.url + path, content=content, auth=auth, trust_env=False, timeout=30, **options)
 
     def records(self) -> list[dict[str, Any]]:
-        """Everything that is in the log, in order."""
-        found: list[dict[str, Any]] = []
-        for segment in sealed(self.folder):
-            found += [orjson.loads(line) for line in read_sealed(segment).splitlines()]
+        """Everything that is in the log, in order. Live files first: one that is closed meanwhile is met again, and not missed."""
+        lines: list[bytes] = []
         for segment in live(self.folder):
-            found += [orjson.loads(record) for _, record in live_lines(segment.path)]
-        return found
+            with contextlib.suppress(FileNotFoundError):
+                lines += [record for _, record in live_lines(segment.path)]
+        kept = [line for segment in sealed(self.folder) for line in read_sealed(segment).splitlines()]
+        number = orjson.loads(kept[-1])["sequence"] if kept else 0
+        return [orjson.loads(line) for line in kept] + [r for r in map(orjson.loads, lines) if r["sequence"] > number]
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels."""

@@ -228,6 +228,12 @@ def test_unknown_fields_are_kept(collector: Running) -> None:
     assert record["source"] == "web"
     assert record["sequence"] > 0
     assert record["receivedAt"] > "2020"
+    forged = event(type="purchase", sequence={"a": 1}, rejected=[], webhook="shopify", source="forged")
+    assert collector.post("/v1/batch", {"batch": [forged]}).status_code == 400
+    aside = stored(collector, forged["messageId"])[0]
+    assert aside["sequence"] > record["sequence"]
+    assert aside["rejected"].startswith("type:")
+    assert (aside["source"], "webhook" in aside) == ("web", False)
 
 
 REFUSALS: list[tuple[str, bytes, str, int, str]] = [
