@@ -66,7 +66,12 @@ def _scoring(models: dict[str, Model]) -> dg.AssetsDefinition:
         name="score_models",
         specs=[
             dg.AssetSpec(
-                key, deps=reads, group_name=GROUPS["models"], kinds={"duckdb"}, description=_DESCRIPTIONS[key.path[-1]]
+                key,
+                owners=owners(None),
+                deps=reads,
+                group_name=GROUPS["models"],
+                kinds={"duckdb"},
+                description=_DESCRIPTIONS[key.path[-1]],
             )
             for key in SCORED
         ],

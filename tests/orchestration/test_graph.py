@@ -13,7 +13,7 @@ from cdp.sources import active_sources, raw_table
 from tests.conftest import BuiltWorld
 
 FLOW = [
-    "raw", "seeds", "staging", "conformed", "identity", "profiles", "tags", "scores", "segments", "activation",
+    "raw", "seeds", "staging", "conformed", "identity", "profiles", "tags", "models", "scores", "segments", "activation",
     "destinations", "delivery",
 ]  # fmt: skip
 
@@ -77,7 +77,12 @@ def test_every_model_and_table_is_an_asset(graph: Graph) -> None:
         ("destinations", path.stem) for path in (graph.settings.project_root / "reverse_etl" / "syncs").glob("*.yml")
     }
     assert syncs
-    assert {key for key in found if key[0] != "raw"} == built | syncs
+    folder = graph.settings.dbt_dir / "scores" / "models"
+    predictive = {("models", path.stem) for path in folder.glob("*.yml")} | {
+        ("predictions", "prediction"),
+        ("predictions", "prediction_reason"),
+    }
+    assert {key for key in found if key[0] != "raw"} == built | syncs | predictive
 
 
 def test_groups_follow_the_flow(graph: Graph) -> None:
@@ -131,11 +136,14 @@ def test_what_leaves_is_under_a_blocking_check(graph: Graph) -> None:
 
 def test_jobs_schedule_and_sensor(graph: Graph) -> None:
     jobs = {job.name for job in graph.repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == {"everything", "sync_only"}
+    assert jobs == {"everything", "sync_only", "train_models"}
     assert [(s.name, s.job_name, s.cron_schedule) for s in graph.repository.schedule_defs] == [
-        ("hourly", "everything", "5 * * * *")
+        ("hourly", "everything", "5 * * * *"),
+        ("weekly_training", "train_models", "35 2 * * 1"),
     ]
     assert [(s.name, s.job_name) for s in graph.repository.sensor_defs] == [("new_source_data", "everything")]
+    all_day = graph.repository.get_job("everything").asset_layer.selected_asset_keys
+    assert not [key for key in all_day if key.path[0] == "models"], "a run of everything learns nothing"
     syncs = graph.repository.get_job("sync_only").asset_layer.selected_asset_keys
     assert {key.path[0] for key in syncs} == {"destinations"}
 
