@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -135,21 +136,35 @@ def write_world(
         list(pool.map(lambda chunk: writer.events(connection, chunk), chunks))
     if progress:
         progress("writing the other sources and the truth")
-    for text in DAILY_TEXTS:
-        writer.texts(connection, text)
-    # With one thread: how DuckDB cuts rows into row groups of Parquet is then no question of who was first.
+    # With one thread each: how DuckDB cuts rows into row groups of Parquet is then no question of who was first.
     connection.execute("set threads = 1")
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        for done in [pool.submit(task) for task in _small_files(connection, writer, folder)]:
+            done.result()
+    return _write_summary(connection, arguments, folder)
+
+
+def _small_files(connection: duckdb.DuckDBPyConnection, writer: _Writer, folder: Path) -> Iterator[Callable[[], None]]:
+    """What else there is to write, the longest first, each on a connection of its own."""
+
+    def task(write: Callable[..., None], *what: Any) -> Callable[[], None]:
+        def run() -> None:
+            with connection.cursor() as cursor:
+                write(cursor, *what)
+
+        return run
+
+    yield task(_write_shop, folder / "sources" / "shop" / "shop.sqlite")
+    for name, table in TRUTH.items():
+        target = folder / "truth" / f"{name}.parquet"
+        yield task(writer.copy, f"from {table}", target, "(format parquet, compression zstd)")
     for file, (table, order) in DAILY_PARQUET.items():
-        writer.parquet(connection, file, table, order)
+        yield task(writer.parquet, file, table, order)
+    for text in DAILY_TEXTS:
+        yield task(writer.texts, text)
     for file in BACKING_FILES:
         rows = f"select line from backing_row where file = '{file}' order by updated_at, id"
-        writer.copy(connection, rows, folder / "sources" / f"{file}.jsonl", LINES)
-    for name, table in TRUTH.items():
-        writer.copy(
-            connection, f"from {table}", folder / "truth" / f"{name}.parquet", "(format parquet, compression zstd)"
-        )
-    _write_shop(connection, folder / "sources" / "shop" / "shop.sqlite")
-    return _write_summary(connection, arguments, folder)
+        yield task(writer.copy, rows, folder / "sources" / f"{file}.jsonl", LINES)
 
 
 def _all_files() -> list[str]:

@@ -4,7 +4,7 @@ select case when is_app then 'app' else 'website' end as source, 'events' as tab
 from event where copy_no = 0 and not is_torn;
 -- small sources: a key is a record if at least one of its rows can be read
 insert into truth_record
-select source, table_name, record_key, any_value(person_no) from record_row where is_readable group by all order by all;
+select source, table_name, record_key, min(person_no) from record_row where is_readable group by all order by all;
 
 create table truth_malformed as
 select case when is_app then 'app' else 'website' end as source, 'events' as table_name, uuid_text('message', event_no) as record_key, (visit_no // 8192)::integer as person_no, file_day, 'torn JSON' as reason, true as is_lost
