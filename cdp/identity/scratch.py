@@ -22,6 +22,14 @@ ENGINE = (
     "record_identifier", "identity_edge", "identity_component", "identity_replay", "identity_refusal", "person_identifier",
     "record_person", "identity_rule_applied", "identity_processed",
 )  # fmt: skip
+# Matched pairs: those of the table landed.match, where there is one; a file has none.
+_MATCHES = """{%- set given = adapter.get_relation(target.database, 'landed', 'match') -%}
+{% if given -%}
+select * from {{ given }}
+{%- else -%}
+select null::bigint as left_key, null::bigint as right_key, null::varchar as model, null::double as match_weight where false
+{%- endif %}
+"""
 SEEDS = ("identifier_types", "blocked_identifiers", "identity_overrides")
 
 
@@ -45,6 +53,7 @@ def make_project(folder: Path, settings: Settings, rules: Rules, patterns: str, 
         if name == "identity_rule_applied":  # here nothing logs, so nothing is waited for
             text = text.replace(", {{ ref('identity_event') }}", "")
         (folder / "models" / "identity" / f"{name}.sql").write_text(text, encoding="utf-8")
+    (folder / "models" / "identity" / "identity_match.sql").write_text(_MATCHES, encoding="utf-8")
     (folder / "models" / "conformed" / "identifier_observation.sql").write_text(observation_model, encoding="utf-8")
     rules.write(folder / "seeds" / "identity")
     seeds = yaml.safe_load((dbt / "seeds" / "identity" / "_identity__seeds.yml").read_text(encoding="utf-8"))

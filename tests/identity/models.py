@@ -18,6 +18,13 @@ Records = dict[str, dict[str, str]]
 def resolved(records: Records, overrides: list[dict[str, Any]] | None = None) -> duckdb.DuckDBPyConnection:
     """A database with the identity models of records that arrived in this order (record name -> type -> value as written),
     built with the project's own rules."""
+    engine = prepared(records, overrides)
+    engine.run()
+    return engine.con
+
+
+def prepared(records: Records, overrides: list[dict[str, Any]] | None = None) -> Engine:
+    """The same before the first run."""
     engine = Engine()
     con = engine.con
     for seed, types in SEEDS.items():
@@ -60,5 +67,4 @@ def resolved(records: Records, overrides: list[dict[str, Any]] | None = None) ->
         from usable
         """
     )
-    engine.run()
-    return con
+    return engine

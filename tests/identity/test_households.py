@@ -8,11 +8,9 @@ import random
 import duckdb
 
 from cdp.settings import PROJECT_ROOT
-from tests.identity.components import run_in
-from tests.identity.models import Records, resolved
+from tests.identity.models import Records, prepared, resolved
 
 DBT = PROJECT_ROOT / "dbt_project"
-MACROS = ("engine/hash.sql", "identity/connected_components.sql")
 
 # A couple with one mailbox, whose daughter signs in on her mother's browser; a phone that went from Vogel to Brandt; an office
 # of eight with one mailbox; two who share nothing.
@@ -32,7 +30,9 @@ NAMES = {"before": "Vogel", "after": "Brandt"}
 
 def lived_in(people: Records) -> tuple[duckdb.DuckDBPyConnection, set[frozenset[str]]]:
     """The households of these records, each as the records of its persons."""
-    con = resolved(people)
+    engine = prepared(people)
+    engine.run()
+    con = engine.con
     with (DBT / "seeds" / "accounts" / "household_rules.csv").open(encoding="utf-8", newline="") as file:
         assert {row["rule"] for row in csv.DictReader(file)} >= {"shared_email", "shared_cookie", "shared_phone"}
     con.execute(f"create table household_rules as from read_csv('{DBT / 'seeds/accounts/household_rules.csv'}')")
@@ -43,10 +43,9 @@ def lived_in(people: Records) -> tuple[duckdb.DuckDBPyConnection, set[frozenset[
         "insert into contact_attribute select sequence, null, 'last_name', ? from record_person where record_id = ?",
         [(name, record) for record, name in NAMES.items()],
     )
-    macros = [(DBT / "macros" / name).read_text(encoding="utf-8") for name in MACROS]
     for name in ("identity/household_tie", "profiles/household_member"):
         text = (DBT / "models" / f"{name}.sql").read_text(encoding="utf-8")
-        con.execute(f"create table {name.split('/')[1]} as {run_in(con, [*macros, text], ref=str)}")
+        con.execute(f"create table {name.split('/')[1]} as {engine.render(text)}")
     rows = con.execute(
         "select household_id, list(distinct record_id) from household_member inner join record_person using (person_id) group by 1"
     ).fetchall()

@@ -16,7 +16,7 @@ from cdp.errors import DeclarationError
 from cdp.identity import matching_warehouse
 from cdp.settings import PROJECT_ROOT, Settings
 from dbt_declarations.matching import compile_matching
-from tests.identity.components import run_in
+from tests.identity.test_account_groups import rendered
 from tests.identity.test_matching import SMALL, persons
 
 MATCHING = PROJECT_ROOT / "dbt_project" / "matching"
@@ -91,7 +91,7 @@ def test_company_names_find_their_account(project: Path, tmp_path: Path, monkeyp
     dbt = run_model(settings, "account", con, "account_candidate", monkeypatch)
     assert (dbt.asked, dbt.configured) == ("account_candidate", {"materialized": "table"})
     sql = compile_matching(settings)[Path("models/generated/profiles/account_match.sql")]
-    con.execute(f"create table account_match as {run_in(con, [sql], ref=str)}")
+    con.execute(f"create table account_match as {rendered(sql)}")
     found = con.execute("select company_name, account_key, probability, explanation from account_match").fetchall()
     keys = {r[0].removeprefix("account:"): r[1] for r in rows if r[0].startswith("account:")}
     # a name alone is too thin for a probability; beside its domain it is enough, misspelt or not
@@ -135,7 +135,7 @@ def test_person_pairs_are_edges_of_the_weakest_tier(project: Path, tmp_path: Pat
     )
     run_model(settings, "person", con, "person_candidate", monkeypatch)
     sql = compile_matching(settings)[Path("models/generated/identity/identity_match.sql")]
-    found = con.execute(run_in(con, [sql], ref=str)).fetchall()
+    found = con.execute(rendered(sql)).fetchall()
     assert len(found) > 30
     assert all(left < right for left, right, *_ in found), "as numbers, though ids were compared as text"
     assert {row[2:4] for row in found} == {("probabilistic", "person")}
@@ -154,7 +154,7 @@ def test_too_few_records_give_no_pairs_and_a_reason(rows: int, project: Path, tm
     )
     run_model(settings, "account", con, "account_candidate", monkeypatch)
     sql = compile_matching(settings)[Path("models/generated/profiles/account_match.sql")]
-    assert con.execute(run_in(con, [sql], ref=str)).fetchall() == []
+    assert con.execute(rendered(sql)).fetchall() == []
     report = json.loads((tmp_path / "data" / "matching" / "account" / "report.json").read_text())
     assert "nothing to" in report["problem"]
 
@@ -174,7 +174,7 @@ def test_without_active_models_there_are_empty_unions_of_the_same_columns(projec
     for name in ("identity/identity_match.sql", "profiles/account_match.sql"):
         described = []
         for files in (active, inactive):
-            sql = run_in(con, [files[Path("models/generated") / name]], ref=str)
+            sql = rendered(files[Path("models/generated") / name])
             described.append([row[:2] for row in con.execute(f"describe ({sql})").fetchall()])
         assert described[0] == described[1]
     documented = yaml.safe_load(inactive[Path("models/generated/identity/_identity__matches.yml")])

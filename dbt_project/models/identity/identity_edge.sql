@@ -1,5 +1,6 @@
 -- What ties identifiers together. One row is one pair (left_key < right_key) with the least (tier, sequence) of its evidence.
--- Evidence is a star on each record, from its strongest stitching identifier to each other one; and overrides, of tier 0.
+-- Evidence is a star on each record, from its strongest stitching identifier to each other one; and overrides, of tier 0;
+-- and pairs that a matching model accepted, of tier 99: after everything that a record says.
 {{ config(materialized='incremental', incremental_strategy='append', on_schema_change='fail', pre_hook="{{ forget('left_key') }}") }}
 
 -- depends_on: {{ ref('identity_reopened') }}, {{ ref('observation_reopened') }}, {{ ref('identifier_observation') }}
@@ -39,14 +40,14 @@ evidence as (
     select
         overrides.left_key,
         overrides.right_key,
-        0 as tier,
+        case overrides.action when 'merge' then 0 else 99 end as tier,
         overrides.sequence
     from {{ ref('int_identity__override_keyed') }} as overrides
     inner join {{ ref('identifier') }} as one on overrides.left_key = one.identifier_key
     inner join {{ ref('identifier') }} as other on overrides.right_key = other.identifier_key
-    where overrides.action = 'merge'
-        and one.blocked_reason is null
+    where one.blocked_reason is null
         and other.blocked_reason is null
+        and (overrides.action = 'merge' or (overrides.action = 'match' and one.is_stitching and other.is_stitching))
         and {{ is_reopened('overrides.left_key') }}
 ),
 
