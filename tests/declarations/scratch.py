@@ -126,9 +126,9 @@ def runnable(sql: str, as_of: str = AS_OF) -> str:
     return sql.replace("{{ as_of() }}", f"(timestamp '{as_of}')")
 
 
-def warehouse(threads: int = 2) -> duckdb.DuckDBPyConnection:
-    """An empty in-memory warehouse with the tables of the contracts."""
-    connection = duckdb.connect(config={"threads": threads})
+def warehouse(threads: int = 2, path: Path | str = ":memory:") -> duckdb.DuckDBPyConnection:
+    """An empty warehouse, in memory by default, with the tables of the contracts."""
+    connection = duckdb.connect(str(path), config={"threads": threads})
     for model, columns in CONTRACTS.items():
         listed = ", ".join(f'"{n}" {t}' for n, t in columns.items())
         connection.execute(f"create table {model} ({listed})")
@@ -137,8 +137,10 @@ def warehouse(threads: int = 2) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def build(connection: duckdb.DuckDBPyConnection, models: dict[str, str], as_of: str = AS_OF) -> None:
-    """Create every generated model as a table, in the order of their references."""
+def build(
+    connection: duckdb.DuckDBPyConnection, models: dict[str, str], as_of: str = AS_OF, *, views: bool = False
+) -> None:
+    """Create every generated model as a table (or as the view it is declared to be), in the order of their references."""
     pending = {n: runnable(s, as_of) for n, s in models.items() if not n.endswith(".yml")}
     while pending:
         ready = [
@@ -146,4 +148,5 @@ def build(connection: duckdb.DuckDBPyConnection, models: dict[str, str], as_of: 
         ]
         assert ready, f"models that wait for each other: {sorted(pending)}"
         for name in ready:
-            connection.execute(f'create or replace table "{name}" as {pending.pop(name)}')
+            kind = "view" if views and "materialized='view'" in models[name] else "table"
+            connection.execute(f'create or replace {kind} "{name}" as {pending.pop(name)}')

@@ -27,6 +27,8 @@ final as (
     from stays
     inner join reachable on stays.person_id = reachable.person_id
     where stays.exited_at is null
+        -- who is held out is there to be compared with, not to be reached
+        and not ends_with(stays.segment, '__holdout')
 )
 
 select * from final
