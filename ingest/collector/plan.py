@@ -6,22 +6,19 @@ enforced in the warehouse, on events of all sources alike, and a wrong plan can 
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from cdp.settings import Settings
+from cdp.tracking_plan import has_plan, load_plan
 from ingest.collector.events import Validator
+from ingest.tracking_plan import validator_for
 
 
 def plan_validator(settings: Settings) -> Validator | None:
     """The validator of the declared plan; None where there is none. Raises DeclarationError when it is wrong."""
-    if find_spec("cdp.tracking_plan") is None:
+    if not has_plan(settings):
         return None
-    plans = import_module("cdp.tracking_plan")
-    if not plans.has_plan(settings):
-        return None
-    judge = import_module("ingest.tracking_plan").validator_for(plans.load_plan(settings))
+    judge = validator_for(load_plan(settings))
 
     def violations(event: dict[str, Any], source: str) -> list[dict[str, Any]]:
         verdict = judge(event, source)
