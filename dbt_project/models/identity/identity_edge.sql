@@ -17,11 +17,10 @@ with records as (
 
 stitching as (
     select
-        identifiers.identifier_key,
-        types.tier
-    from {{ ref('identifier') }} as identifiers
-    inner join {{ ref('int_identity__type_numbered') }} as types on identifiers.type_no = types.type_no
-    where identifiers.is_stitching
+        identifier_key,
+        tier
+    from {{ ref('identifier') }}
+    where is_stitching
 ),
 
 evidence as (

@@ -3,56 +3,50 @@
 -- raw anywhere, and survives everything that does not change which identifiers belong together.
 {{ config(materialized='incremental', incremental_strategy='append', on_schema_change='fail', pre_hook="{{ forget('identifier_key') }}") }}
 
--- depends_on: {{ ref('identity_reopened') }}
+-- depends_on: {{ ref('identity_reopened') }}, {{ ref('identity_component') }}, {{ ref('identity_replay') }}
+{%- if execute %}
+    {#- temporary tables between the joins: DuckDB then knows how large each side is, and holds the narrow one in memory -#}
+    {%- do run_query(
+        "create or replace temp table identity_labelled as
+        select
+            i.identifier_key,
+            i.seniority,
+            coalesce(r.person_key, c.component_key, i.identifier_key) as person_key
+        from " ~ ref('identifier') ~ " as i
+        left join " ~ ref('identity_component') ~ " as c on i.identifier_key = c.identifier_key
+        left join (
+            select unnest(outcome.persons, recursive := true) from " ~ ref('identity_replay') ~ " where " ~ is_reopened('component_key') ~ "
+        ) as r on i.identifier_key = r.identifier_key
+        where i.blocked_reason is null and " ~ is_reopened('i.identifier_key')
+    ) -%}
+    {%- do run_query(
+        "create or replace temp table identity_founder as
+        select person_key, arg_min(identifier_key, seniority) as founder_key from identity_labelled group by person_key"
+    ) -%}
+    {%- do run_query(
+        "create or replace temp table identity_named as
+        select
+            f.person_key,
+            f.founder_key,
+            i.identifier_type as founding_identifier_type,
+            'p_' || md5(i.identifier_type || ':' || i.identifier_value) as person_id
+        from " ~ ref('identifier') ~ " as i
+        inner join identity_founder as f on i.identifier_key = f.founder_key"
+    ) -%}
+{%- endif %}
 with identifiers as (
     select * from {{ ref('identifier') }}
-    where blocked_reason is null
-        and {{ is_reopened('identifier_key') }}
-),
-
-types as (
-    select * from {{ ref('int_identity__type_numbered') }}
-),
-
-components as (
-    select * from {{ ref('identity_component') }}
-    where {{ is_reopened('identifier_key') }}
-),
-
-replayed as (
-    select unnest(outcome.persons, recursive := true)
-    from {{ ref('identity_replay') }}
-    where {{ is_reopened('component_key') }}
 ),
 
 labelled as (
     select
-        identifiers.identifier_key,
-        coalesce(replayed.person_key, components.component_key, identifiers.identifier_key) as person_key,
-        -- first to arrive, then strongest type, then least key, as one number
-        (identifiers.first_sequence::hugeint << 63) | (types.strength << 55) | (identifiers.identifier_key >> 8) as seniority
-    from identifiers
-    inner join types on identifiers.type_no = types.type_no
-    left join components on identifiers.identifier_key = components.identifier_key
-    left join replayed on identifiers.identifier_key = replayed.identifier_key
-),
-
-founders as (
-    select
-        person_key,
-        arg_min(identifier_key, seniority) as founder_key
-    from labelled
-    group by person_key
+        identifier_key,
+        person_key
+    from identity_labelled
 ),
 
 persons as (
-    select
-        founders.person_key,
-        founders.founder_key,
-        identifiers.identifier_type as founding_identifier_type,
-        'p_' || md5(identifiers.identifier_type || ':' || identifiers.identifier_value) as person_id
-    from founders
-    inner join identifiers on founders.founder_key = identifiers.identifier_key
+    select * from identity_named
 ),
 
 final as (

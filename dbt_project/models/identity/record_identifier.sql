@@ -7,33 +7,37 @@ with observations as (
     where identifier_key is not null
 ),
 
-ranked as (
+identifiers as (
     select
-        identifiers.identifier_key,
-        identifiers.is_stitching,
-        types.tier,
-        -- one number to order by: those that stitch before those that do not, then by the type's strength, then by key
-        ((case when identifiers.is_stitching then 0 else 1000 end + types.strength)::hugeint << 63) | identifiers.identifier_key as rank
-    from {{ ref('identifier') }} as identifiers
-    inner join {{ ref('int_identity__type_numbered') }} as types on identifiers.type_no = types.type_no
-    where identifiers.blocked_reason is null
+        identifier_key,
+        is_stitching,
+        tier,
+        rank
+    from {{ ref('identifier') }}
+    where blocked_reason is null
 ),
 
 grouped as (
     select
         observations.record_key,
-        min(ranked.rank) as least_rank,
-        arg_min(observations.sequence, ranked.rank) as sequence,
-        arg_min(coalesce(observations.tier, ranked.tier), ranked.rank) as tier,
-        count(*) filter (where ranked.is_stitching) as stitching_count
+        any_value(observations.record_id) as record_id,
+        any_value(observations.source) as source,
+        min(observations.sequence) as first_sequence,
+        min(identifiers.rank) as least_rank,
+        arg_min(observations.sequence, identifiers.rank) as sequence,
+        arg_min(coalesce(observations.tier, identifiers.tier), identifiers.rank) as tier,
+        count(*) filter (where identifiers.is_stitching) as stitching_count
     from observations
-    inner join ranked on observations.identifier_key = ranked.identifier_key
+    inner join identifiers on observations.identifier_key = identifiers.identifier_key
     group by observations.record_key
 ),
 
 final as (
     select
         record_key,
+        record_id,
+        source,
+        first_sequence,
         (least_rank & 9223372036854775807)::bigint as identifier_key,
         sequence,
         tier,
