@@ -19,7 +19,7 @@ from cdp.settings import Settings
 # The engine in the order in which dbt builds it. Models that only look at persons are not needed on a file.
 ENGINE = (
     "int_identity__type_numbered", "int_identity__override_keyed", "identity_reopened", "observation_reopened", "identifier",
-    "record_identifier", "identity_edge", "identity_component", "identity_replay", "identity_refusal", "person_identifier",
+    "record_identifier", "identity_edge", "identity_component", "identity_replay", "identity_refusal", "identity_person", "person_identifier",
     "record_person", "identity_rule_applied", "identity_processed",
 )  # fmt: skip
 SEEDS = ("identifier_types", "blocked_identifiers", "identity_overrides")

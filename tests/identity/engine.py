@@ -22,7 +22,7 @@ MACRO_FILES = ("as_of.sql", "engine/hash.sql", "engine/normalise.sql", "identity
 # in the order in which dbt builds them
 MODELS = (
     "int_identity__type_numbered", "int_identity__override_keyed", "identity_reopened", "observation_reopened", "identifier",
-    "record_identifier", "identity_edge", "identity_component", "identity_replay", "identity_refusal", "person_identifier",
+    "record_identifier", "identity_edge", "identity_component", "identity_replay", "identity_refusal", "identity_person", "person_identifier",
     "record_person", "identity_history", "identity_event", "identity_rule_applied", "identity_processed",
 )  # fmt: skip
 

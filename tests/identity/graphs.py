@@ -12,7 +12,7 @@ from tests.identity.oracle import Answer, Name, Override, Seen, Type, key
 
 BLOCKED = "case when __value__ = 'nobody' then 'a placeholder' end"
 TABLES = (
-    "identifier", "record_identifier", "identity_edge", "person_identifier", "record_person", "identity_refusal",
+    "identifier", "record_identifier", "identity_edge", "identity_person", "person_identifier", "record_person", "identity_refusal",
 )  # fmt: skip
 
 

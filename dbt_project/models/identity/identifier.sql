@@ -79,11 +79,7 @@ seen as (
         max(observed_at) as last_seen_at,
         count(sequence) as record_count,
         max(beside_count) as fan_out,
-        -- two values under one key: no number of persons could be right, so nothing is built
-        case
-            when min(identifier_check) <> max(identifier_check)
-                then error('identity: two identifiers have the same 63-bit key ' || identifier_key || '; see docs/identity.md, Keys')
-        end as collision
+        any_value(identifier_check) as identifier_check
     from facts
     group by identifier_key
 ),
@@ -96,7 +92,6 @@ typed as (
         coalesce(seen.fan_out > types.shared_above, false) as is_shared
     from seen
     left join types on seen.identifier_type = types.name
-    where seen.collision is null
 ),
 
 final as (
@@ -104,6 +99,7 @@ final as (
         identifier_key,
         identifier_type,
         identifier_value,
+        identifier_check,
         type_no,
         priority,
         tier,

@@ -4,12 +4,7 @@
 
 -- depends_on: {{ ref('identity_reopened') }}, {{ ref('observation_reopened') }}, {{ ref('identifier_observation') }}
 with records as (
-    select
-        record_key,
-        identifier_key,
-        sequence,
-        tier
-    from {{ ref('record_identifier') }}
+    select * from {{ ref('record_identifier') }}
     where stitching_count > 1
         -- a reopened record may be there for a shared identifier alone: then what it ties is not computed anew
         and {{ is_reopened('identifier_key') }}
@@ -23,17 +18,38 @@ stitching as (
     where is_stitching
 ),
 
-evidence as (
+crowded as (
     select
-        records.identifier_key as one_key,
-        observations.identifier_key as other_key,
-        greatest(records.tier, coalesce(observations.tier, stitching.tier)) as tier,
-        greatest(records.sequence, observations.sequence) as sequence
+        records.record_key,
+        records.identifier_key as strongest_key,
+        observations.identifier_key,
+        observations.sequence,
+        coalesce(observations.tier, stitching.tier) as tier
     from {{ identity_observations() }} as observations
-    inner join records
-        on observations.record_key = records.record_key
-        and observations.identifier_key <> records.identifier_key
+    inner join records on observations.record_key = records.record_key and records.stitching_count > 2
     inner join stitching on observations.identifier_key = stitching.identifier_key
+),
+
+evidence as (
+    -- most records hold two identifiers: there is nothing to look up
+    select
+        identifier_key as one_key,
+        second_key as other_key,
+        tier,
+        sequence
+    from records
+    where stitching_count = 2 and second_key <> identifier_key
+    union all
+    select
+        strongest.identifier_key,
+        crowded.identifier_key,
+        greatest(crowded.tier, strongest.tier),
+        greatest(crowded.sequence, strongest.sequence)
+    from crowded
+    inner join crowded as strongest
+        on crowded.record_key = strongest.record_key
+        and strongest.identifier_key = strongest.strongest_key
+        and crowded.identifier_key <> strongest.identifier_key
     union all
     select
         overrides.left_key,

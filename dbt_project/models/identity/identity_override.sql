@@ -10,7 +10,7 @@ identifiers as (
 ),
 
 persons as (
-    select * from {{ ref('person_identifier') }}
+    select * from {{ ref('identity_person') }}
 ),
 
 refusals as (

@@ -10,6 +10,7 @@ with observations as (
 identifiers as (
     select
         identifier_key,
+        identifier_check,
         is_stitching,
         tier,
         rank
@@ -20,28 +21,30 @@ identifiers as (
 grouped as (
     select
         observations.record_key,
-        any_value(observations.record_id) as record_id,
-        any_value(observations.source) as source,
-        min(observations.sequence) as first_sequence,
         min(identifiers.rank) as least_rank,
-        arg_min(observations.sequence, identifiers.rank) as sequence,
-        arg_min(coalesce(observations.tier, identifiers.tier), identifiers.rank) as tier,
-        count(*) filter (where identifiers.is_stitching) as stitching_count
+        count(*) filter (where identifiers.is_stitching) as stitching_count,
+        -- on a record with two of them these say all that its one edge needs
+        max(identifiers.rank) filter (where identifiers.is_stitching) as second_rank,
+        max(observations.sequence) filter (where identifiers.is_stitching) as sequence,
+        max(coalesce(observations.tier, identifiers.tier)) filter (where identifiers.is_stitching) as tier
     from observations
     inner join identifiers on observations.identifier_key = identifiers.identifier_key
+    -- two values under one key: no number of persons could be right, so nothing is built
+    where case
+        when observations.identifier_check = identifiers.identifier_check then true
+        else error('identity: two identifiers have the same 63-bit key ' || observations.identifier_key || '; see docs/identity.md, Keys')
+    end
     group by observations.record_key
 ),
 
 final as (
     select
         record_key,
-        record_id,
-        source,
-        first_sequence,
         (least_rank & 9223372036854775807)::bigint as identifier_key,
+        (second_rank & 9223372036854775807)::bigint as second_key,
+        stitching_count,
         sequence,
-        tier,
-        stitching_count
+        tier
     from grouped
 )
 
