@@ -3,7 +3,7 @@
 -- raw anywhere, and survives everything that does not change which identifiers belong together.
 {{ config(materialized='incremental', incremental_strategy='append', on_schema_change='fail', pre_hook="{{ forget('identifier_key') }}") }}
 
--- depends_on: {{ ref('identity_reopened') }}, {{ ref('identity_component') }}, {{ ref('identity_replay') }}
+-- depends_on: {{ ref('identity_reopened') }}, {{ ref('identifier') }}, {{ ref('identity_component') }}, {{ ref('identity_replay') }}
 {%- if execute %}
     {#- temporary tables between the joins: DuckDB then knows how large each side is, and holds the narrow one in memory -#}
     {%- do run_query(
