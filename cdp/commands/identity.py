@@ -105,7 +105,10 @@ def why(
         print_table(
             "Evidence",
             ["identifier", "identifier", "tier", "record", "source", "observed at", "refused by", "override"],
-            [(e.left, e.right, e.tier, e.record_id, e.source, e.observed_at, e.refused, e.override) for e in found.chain],
+            [
+                (e.left, e.right, e.tier, e.record_id, e.source, e.observed_at, e.refused, e.override)
+                for e in found.chain
+            ],
         )
 
 

@@ -163,7 +163,10 @@ def evaluate(out: Out = None, json_: JsonOption = False) -> None:
     print_table(
         "Persons against the truth (pairs of records)",
         ["kind of mess", "records", "precision", "recall", "F1", "recall of what exact links reach"],
-        [(kind, s.records, *(_share(v) for v in (s.precision, s.recall, s.f1, s.reachable_recall))) for kind, s in rows],
+        [
+            (kind, s.records, *(_share(v) for v in (s.precision, s.recall, s.f1, s.reachable_recall)))
+            for kind, s in rows
+        ],
     )
 
 

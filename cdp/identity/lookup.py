@@ -31,7 +31,9 @@ def find(con: duckdb.DuckDBPyConnection, name: str, number: int) -> Found:
 
     Raises DeclarationError, which does not repeat the value: it may be somebody's address.
     """
-    types = [t for (t,) in con.execute("select distinct identifier_type from identity.identifier order by 1").fetchall()]
+    types = [
+        t for (t,) in con.execute("select distinct identifier_type from identity.identifier order by 1").fetchall()
+    ]
     kind, _, rest = name.partition(":")
     wanted, value = (kind, rest) if rest and kind in types else (None, name)
     spellings = sorted({value, value.strip(), value.strip().lower(), value.strip().upper(), *_phone(value)})

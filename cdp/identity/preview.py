@@ -21,6 +21,10 @@ OBSERVATIONS = """-- The observations of the warehouse, as they are.
 {{ config(materialized='view') }}
 select * from {{ source('landed', 'row') }}
 """
+MATCHES = """-- The pairs that matching models accepted, as they are.
+{{ config(materialized='view') }}
+select * from {{ source('landed', 'matched_pair') }}
+"""
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,16 @@ def preview(
             _attach(con, path)
             con.execute("create schema landed")
             con.execute("create table landed.row as from now.conformed.identifier_observation")
+            con.execute(
+                "create table landed.matched_pair as select left_key, right_key, probability from now.identity.identity_match"
+            )
             notes = _notes(con, [t.model_dump() for t in rules.types])
         finally:
             con.close()
         rules.write(folder / "rules")
         tests = settings.dbt_dir / "seeds" / "profiles" / "test_accounts.csv"
         text = patterns(folder / "rules" / "blocked_identifiers.csv", tests)
-        make_project(folder / "project", settings, rules, text, OBSERVATIONS)
+        make_project(folder / "project", settings, rules, text, OBSERVATIONS, MATCHES)
         build(folder / "project", scratch, settings, {"as_of": settings.resolve_as_of()})
         con = open_database(scratch, read_only=False, settings=settings)
         try:
@@ -91,7 +98,9 @@ def _notes(con: duckdb.DuckDBPyConnection, types: list[dict[str, Any]]) -> list[
     changed = sorted(t["name"] for t in types if before.get(t["name"], ()) != (t["normaliser"], t["pattern"]))
     if not changed:
         return []
-    return [f"normaliser or pattern of {', '.join(changed)} differ: that takes effect when a run reads the values again"]
+    return [
+        f"normaliser or pattern of {', '.join(changed)} differ: that takes effect when a run reads the values again"
+    ]
 
 
 def _compare(con: duckdb.DuckDBPyConnection, examples: int, notes: list[str]) -> Change:
@@ -117,7 +126,9 @@ def _compare(con: duckdb.DuckDBPyConnection, examples: int, notes: list[str]) ->
         return int(con.execute(sql).fetchall()[0][0])
 
     def refusals(schema: str) -> dict[str, int]:
-        return dict(con.execute(f"select rule, count(*) from {schema}.identity_refusal group by 1 order by 1").fetchall())
+        return dict(
+            con.execute(f"select rule, count(*) from {schema}.identity_refusal group by 1 order by 1").fetchall()
+        )
 
     merges, splits = groups("person_after", "person_before"), groups("person_before", "person_after")
     return Change(

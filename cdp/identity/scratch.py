@@ -25,10 +25,17 @@ ENGINE = (
 SEEDS = ("identifier_types", "blocked_identifiers", "identity_overrides")
 
 
-def make_project(folder: Path, settings: Settings, rules: Rules, patterns: str, observation_model: str) -> None:
+NO_MATCHES = """-- No matching model: no pairs.
+select null::bigint as left_key, null::bigint as right_key, null::double as probability where false
+"""
+
+
+def make_project(
+    folder: Path, settings: Settings, rules: Rules, patterns: str, observation_model: str, match_model: str = NO_MATCHES
+) -> None:
     """Write the project: the models and macros as they stand in the repository, the given rules as seeds.
 
-    `patterns`: the macros that hold blocked values; `observation_model`: SQL of identifier_observation.
+    `patterns`: the macros that hold blocked values; `observation_model`, `match_model`: SQL of identifier_observation and identity_match.
     """
     dbt = settings.dbt_dir
     shutil.rmtree(folder, ignore_errors=True)
@@ -46,12 +53,13 @@ def make_project(folder: Path, settings: Settings, rules: Rules, patterns: str, 
             text = text.replace(", {{ ref('identity_event') }}", "")
         (folder / "models" / "identity" / f"{name}.sql").write_text(text, encoding="utf-8")
     (folder / "models" / "conformed" / "identifier_observation.sql").write_text(observation_model, encoding="utf-8")
+    (folder / "models" / "conformed" / "identity_match.sql").write_text(match_model, encoding="utf-8")
     rules.write(folder / "seeds" / "identity")
     seeds = yaml.safe_load((dbt / "seeds" / "identity" / "_identity__seeds.yml").read_text(encoding="utf-8"))
     types = {s["name"]: {"config": s["config"]} for s in seeds["seeds"] if "config" in s}
     given = [{"name": name, **types.get(name, {})} for name in SEEDS]
     _yaml(folder / "seeds" / "identity" / "_seeds.yml", {"version": 2, "seeds": given})
-    source = {"name": "landed", "schema": "landed", "tables": [{"name": "row"}]}
+    source = {"name": "landed", "schema": "landed", "tables": [{"name": "row"}, {"name": "matched_pair"}]}
     _yaml(folder / "models" / "conformed" / "_sources.yml", {"version": 2, "sources": [source]})
     main = yaml.safe_load((dbt / "dbt_project.yml").read_text(encoding="utf-8"))
     own = {"identity": {"+schema": "identity"}, "conformed": {"+schema": "conformed"}}

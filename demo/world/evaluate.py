@@ -52,7 +52,13 @@ class Score:
 
     def as_dict(self) -> dict[str, Any]:
         """Counts and ratios, for JSON."""
-        return {**asdict(self), "precision": self.precision, "recall": self.recall, "f1": self.f1, "reachable_recall": self.reachable_recall}
+        return {
+            **asdict(self),
+            "precision": self.precision,
+            "recall": self.recall,
+            "f1": self.f1,
+            "reachable_recall": self.reachable_recall,
+        }
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,9 @@ def evaluate(
         _prepare(connection, predicted, truth)
         reachable: dict[str | None, int] = {}
         if observations:
-            reachable = _reach(connection, exp.to_table(observations, dialect="duckdb").sql("duckdb", identify=True), truth)
+            reachable = _reach(
+                connection, exp.to_table(observations, dialect="duckdb").sql("duckdb", identify=True), truth
+            )
         return _measure(connection, reachable)
     finally:
         for name in ("evaluated_pair", "evaluated_cell", "evaluated_mess", "evaluated_link", "evaluated_label"):

@@ -118,11 +118,13 @@ class Engine:
         self._environment = environment
 
     def _macro(self, environment: jinja2.Environment, text: str, name: str) -> Callable[..., Any]:
-        made = getattr(environment.from_string(text, globals=self._names).make_module(), name)
+        made: list[Any] = []
 
         def called(*arguments: Any, **named: Any) -> Any:
+            if not made:  # a macro sees the names that are there when its module is made: by then all of them are
+                made.append(getattr(environment.from_string(text, globals=self._names).make_module(), name))
             try:
-                return str(made(*arguments, **named))
+                return str(made[0](*arguments, **named))
             except _Returned as returned:
                 return returned.value
 

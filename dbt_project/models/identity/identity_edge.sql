@@ -1,5 +1,6 @@
 -- What ties identifiers together. One row is one pair (left_key < right_key) with the least (tier, sequence) of its evidence.
--- Evidence is a star on each record, from its strongest stitching identifier to each other one; and overrides, of tier 0.
+-- Evidence is a star on each record, from its strongest stitching identifier to each other one; overrides, of tier 0; and
+-- what matching models take for one person, of a late tier.
 {{ config(materialized='incremental', incremental_strategy='append', on_schema_change='fail', pre_hook="{{ forget('left_key') }}") }}
 
 -- depends_on: {{ ref('identity_reopened') }}, {{ ref('observation_reopened') }}, {{ ref('identifier_observation') }}
@@ -63,6 +64,16 @@ evidence as (
         and one.blocked_reason is null
         and other.blocked_reason is null
         and {{ is_reopened('overrides.left_key') }}
+    union all
+    select
+        matches.left_key,
+        matches.right_key,
+        {{ var('identity_match_tier', 90) }} as tier,
+        {{ match_rank('matches.probability') }} as sequence
+    from {{ ref('identity_match') }} as matches
+    inner join stitching as one on matches.left_key = one.identifier_key
+    inner join stitching as other on matches.right_key = other.identifier_key
+    where {{ is_reopened('matches.left_key') }}
 ),
 
 pairs as (
