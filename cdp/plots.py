@@ -38,6 +38,38 @@ def _identifiers(con: duckdb.DuckDBPyConnection, axes: Any) -> None:
     axes.set_yscale("log")
 
 
+def _events_of_identity(con: duckdb.DuckDBPyConnection, axes: Any) -> None:
+    rows = con.execute(
+        "select event, run_no::varchar, count(*) from identity.identity_event "
+        "where run_no > (select max(run_no) - 20 from identity.identity_event) group by all order by min(run_no), event"
+    ).fetchall()
+    runs = list(dict.fromkeys(run for _, run, _ in rows))
+    below = dict.fromkeys(runs, 0)
+    for event in sorted({event for event, _, _ in rows}):
+        counts = {run: count for e, run, count in rows if e == event}
+        axes.bar(runs, [counts.get(r, 0) for r in runs], bottom=[below[r] for r in runs], label=event)
+        below = {run: below[run] + counts.get(run, 0) for run in runs}
+    axes.set_xlabel("run")
+    axes.set_ylabel("events")
+    if rows:
+        axes.legend()
+
+
+def _refusals(con: duckdb.DuckDBPyConnection, axes: Any) -> None:
+    rows = con.execute("select rule, count(*) from identity.identity_refusal group by 1 order by 2, 1").fetchall()
+    axes.barh([rule for rule, _ in rows], [count for _, count in rows], color="#b5533c")
+    axes.set_xlabel("edges refused")
+
+
+def _components(con: duckdb.DuckDBPyConnection, axes: Any) -> None:
+    rows = con.execute(
+        "select count(*) from identity.identity_component group by component_key order by 1 desc limit 30"
+    ).fetchall()
+    axes.bar(range(1, len(rows) + 1), [size for (size,) in rows], color="#3b6ea5")
+    axes.set_xlabel("the largest components")
+    axes.set_ylabel("identifiers")
+
+
 def _segments(con: duckdb.DuckDBPyConnection, axes: Any) -> None:
     rows = con.execute(
         "select segment, count(*) from segments.segment_membership where exited_at is null group by 1 order by 2, 1"
@@ -106,6 +138,9 @@ def _events(con: duckdb.DuckDBPyConnection, axes: Any) -> None:
 
 PLOTS: dict[str, dict[str, Callable[[duckdb.DuckDBPyConnection, Any], None]]] = {
     "identity_health": {"identifiers per person": _identifiers},
+    "identity_event": {"what happened to persons": _events_of_identity},
+    "identity_refusal": {"edges refused by rule": _refusals},
+    "identity_component": {"largest components": _components},
     "segment_membership": {"segment sizes": _segments, "segment overlap": _overlap},
     "person_score": {"score distribution": _scores},
     "event": {"events a day": _events},

@@ -58,3 +58,98 @@ def resolve(
     )
     if found.rejected:
         print_table("Rows that could not be used (rejected.parquet)", ["reason", "rows"], found.rejected.items())
+
+
+@app.command()
+def why(
+    identifiers: Annotated[
+        list[str], typer.Argument(help="One or two identifiers: type:value, or a value that only one type has.")
+    ],
+    as_of: Annotated[
+        str | None, typer.Option(help="The persons of the last run up to this moment (ISO 8601, UTC).")
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Who an identifier is; or by which evidence two are one person, and which rule keeps them apart.
+
+    Example: cdp identity why email:mia@example.com phone:+4915112345678
+
+    Exit codes: 0 answered, 2 an identifier is not known or the call is wrong, 3 there is no warehouse yet, 4 it is busy.
+    """
+    from cdp.errors import DeclarationError
+    from cdp.identity.why import check_warehouse, explain
+    from cdp.settings import get_settings
+    from cdp.warehouse import reading
+
+    if len(identifiers) > 2:
+        raise DeclarationError(f"{len(identifiers)} identifiers were given", where="why", expected="one or two")
+    with reading(get_settings()) as con:
+        check_warehouse(con)
+        found = explain(con, identifiers, as_of)
+    if json_:
+        print_json(found.to_dict())
+        return
+    for person in found.persons:
+        typer.echo(f"{person.identifier}: {person.person_id or '-'} {person.remark}".rstrip())
+        if found.same is None:
+            for title, rows in (
+                ("Identifiers", person.identifiers),
+                ("Refused edges", person.refused),
+                ("Events", person.events),
+            ):
+                if rows:
+                    print_table(title, list(rows[0]), [list(row.values()) for row in rows])
+    if found.verdict:
+        typer.echo(found.verdict)
+    if found.chain:
+        print_table(
+            "Evidence",
+            ["identifier", "identifier", "tier", "record", "source", "observed at", "refused by", "override"],
+            [
+                (e.left, e.right, e.tier, e.record_id, e.source, e.observed_at, e.refused, e.override)
+                for e in found.chain
+            ],
+        )
+
+
+@app.command()
+def preview(
+    rules: Annotated[
+        Path | None, typer.Option(help="Folder with the rules; default: the working tree's seeds/identity.")
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """What changed rules or overrides would do: persons that would merge and split. Nothing is written.
+
+    Example: cdp identity preview
+
+    Exit codes: 0 answered, 1 could not be built, 2 a rule is wrong, 3 there is no warehouse yet, 4 it is busy.
+    """
+    from cdp.identity.preview import preview as run
+    from cdp.settings import get_settings
+    from dbt_declarations.sources import pattern_macros
+
+    found = run(get_settings(), rules, pattern_macros)
+    if json_:
+        print_json(found.to_dict())
+        return
+    typer.echo(
+        f"{found.persons_before:,} persons would be {found.persons_after:,}: {found.persons_merged:,} would merge into"
+        f" {found.merges:,}, {found.splits:,} would split; {found.records_moved:,} records would move"
+    )
+    for title, rows in (
+        ("Persons that would be made of several", found.largest_merges),
+        ("Persons that would split", found.largest_splits),
+    ):
+        if rows:
+            shown = [(r["person_id"], r["identifiers"], len(r["persons"]), ", ".join(r["persons"][:3])) for r in rows]
+            print_table(title, ["person", "identifiers", "persons", "of"], shown)
+    rules_ = sorted(found.refusals_before.keys() | found.refusals_after.keys())
+    if rules_:
+        print_table(
+            "Edges refused",
+            ["rule", "now", "then"],
+            [(r, found.refusals_before.get(r, 0), found.refusals_after.get(r, 0)) for r in rules_],
+        )
+    for note in found.notes:
+        typer.echo(note)

@@ -148,7 +148,12 @@ def evaluate(out: Out = None, json_: JsonOption = False) -> None:
     con = open_database(path, read_only=True, settings=settings)
     try:
         con.execute("create temp table judged as select distinct record_id, person_id from identity.record_person")
-        found = measure(con, "judged", _world_dir(out) / "truth")
+        # what is blocked ties nobody, so it reaches nobody either
+        con.execute(
+            "create temp table linking as select o.record_id, o.identifier_key from conformed.identifier_observation as o"
+            " inner join identity.identifier as i on o.identifier_key = i.identifier_key where i.blocked_reason is null"
+        )
+        found = measure(con, "judged", _world_dir(out) / "truth", "linking")
     finally:
         con.close()
     if json_:
@@ -157,8 +162,11 @@ def evaluate(out: Out = None, json_: JsonOption = False) -> None:
     rows = [("all records", found.overall), *found.per_mess.items()]
     print_table(
         "Persons against the truth (pairs of records)",
-        ["kind of mess", "records", "precision", "recall", "F1"],
-        [(kind, s.records, *(_share(v) for v in (s.precision, s.recall, s.f1))) for kind, s in rows],
+        ["kind of mess", "records", "precision", "recall", "F1", "recall of what exact links reach"],
+        [
+            (kind, s.records, *(_share(v) for v in (s.precision, s.recall, s.f1, s.reachable_recall)))
+            for kind, s in rows
+        ],
     )
 
 

@@ -19,7 +19,7 @@ from cdp.settings import Settings
 # The engine in the order in which dbt builds it. Models that only look at persons are not needed on a file.
 ENGINE = (
     "int_identity__type_numbered", "int_identity__override_keyed", "identity_reopened", "observation_reopened", "identifier",
-    "record_identifier", "identity_edge", "identity_component", "identity_replay", "identity_refusal", "person_identifier",
+    "record_identifier", "identity_edge", "identity_component", "identity_replay", "identity_refusal", "identity_person", "person_identifier",
     "record_person", "identity_rule_applied", "identity_processed",
 )  # fmt: skip
 # Matched pairs: those of the table landed.match, where there is one; a file has none.
@@ -33,10 +33,17 @@ select null::bigint as left_key, null::bigint as right_key, null::varchar as mod
 SEEDS = ("identifier_types", "blocked_identifiers", "identity_overrides")
 
 
-def make_project(folder: Path, settings: Settings, rules: Rules, patterns: str, observation_model: str) -> None:
+NO_MATCHES = """-- No matching model: no pairs.
+select null::bigint as left_key, null::bigint as right_key, null::double as probability where false
+"""
+
+
+def make_project(
+    folder: Path, settings: Settings, rules: Rules, patterns: str, observation_model: str, match_model: str = NO_MATCHES
+) -> None:
     """Write the project: the models and macros as they stand in the repository, the given rules as seeds.
 
-    `patterns`: the macros that hold blocked values; `observation_model`: SQL of identifier_observation.
+    `patterns`: the macros that hold blocked values; `observation_model`, `match_model`: SQL of identifier_observation and identity_match.
     """
     dbt = settings.dbt_dir
     shutil.rmtree(folder, ignore_errors=True)
@@ -55,12 +62,13 @@ def make_project(folder: Path, settings: Settings, rules: Rules, patterns: str, 
         (folder / "models" / "identity" / f"{name}.sql").write_text(text, encoding="utf-8")
     (folder / "models" / "identity" / "identity_match.sql").write_text(_MATCHES, encoding="utf-8")
     (folder / "models" / "conformed" / "identifier_observation.sql").write_text(observation_model, encoding="utf-8")
+    (folder / "models" / "conformed" / "identity_match.sql").write_text(match_model, encoding="utf-8")
     rules.write(folder / "seeds" / "identity")
     seeds = yaml.safe_load((dbt / "seeds" / "identity" / "_identity__seeds.yml").read_text(encoding="utf-8"))
     types = {s["name"]: {"config": s["config"]} for s in seeds["seeds"] if "config" in s}
     given = [{"name": name, **types.get(name, {})} for name in SEEDS]
     _yaml(folder / "seeds" / "identity" / "_seeds.yml", {"version": 2, "seeds": given})
-    source = {"name": "landed", "schema": "landed", "tables": [{"name": "row"}]}
+    source = {"name": "landed", "schema": "landed", "tables": [{"name": "row"}, {"name": "matched_pair"}]}
     _yaml(folder / "models" / "conformed" / "_sources.yml", {"version": 2, "sources": [source]})
     main = yaml.safe_load((dbt / "dbt_project.yml").read_text(encoding="utf-8"))
     own = {"identity": {"+schema": "identity"}, "conformed": {"+schema": "conformed"}}

@@ -3,7 +3,8 @@
 Pairwise: of all pairs of records that belong to one true person, how many were put together (recall); of all pairs that
 were put together, how many belong together (precision). Pairs are counted, never listed: a group of n records has
 n * (n - 1) / 2 of them. Records of bots are left out; a record without a person stands alone. Recall cannot reach 1: a
-cookie that was deleted before its owner ever told who they are is tied to nothing.
+cookie that was deleted before its owner ever told who they are is tied to nothing. So a second recall is over the pairs that
+exact links can reach at all: records of one true person that are connected through identifiers on that person's records.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ class Score:
     true_pairs: int
     predicted_pairs: int
     correct_pairs: int
+    reachable_pairs: int | None = None
+
+    @property
+    def reachable_recall(self) -> float | None:
+        """Share of the pairs within exact links' reach that were predicted; None where observations are not known."""
+        return self.correct_pairs / self.reachable_pairs if self.reachable_pairs else None
 
     @property
     def precision(self) -> float | None:
@@ -45,7 +52,13 @@ class Score:
 
     def as_dict(self) -> dict[str, Any]:
         """Counts and ratios, for JSON."""
-        return {**asdict(self), "precision": self.precision, "recall": self.recall, "f1": self.f1}
+        return {
+            **asdict(self),
+            "precision": self.precision,
+            "recall": self.recall,
+            "f1": self.f1,
+            "reachable_recall": self.reachable_recall,
+        }
 
 
 @dataclass(frozen=True)
@@ -71,10 +84,13 @@ class Evaluation:
         }
 
 
-def evaluate(connection: duckdb.DuckDBPyConnection, table: str, truth: Path) -> Evaluation:
+def evaluate(
+    connection: duckdb.DuckDBPyConnection, table: str, truth: Path, observations: str | None = None
+) -> Evaluation:
     """Compare `table` (record_id text, person_id text; '<source>.<table>:<key>') with a world's truth folder.
 
-    `table` may be qualified (`identity.record_person`). Raises ConfigurationError when it or the truth is not there,
+    `table` may be qualified (`identity.record_person`). With `observations` (a table with record_id, identifier_key) the
+    pairs that exact links can reach are counted, too. Raises ConfigurationError when it or the truth is not there,
     and when a record is named twice with different persons. Uses and drops temporary tables called `evaluated_…`.
     """
     for name in ("record_person", "persons"):
@@ -91,9 +107,14 @@ def evaluate(connection: duckdb.DuckDBPyConnection, table: str, truth: Path) -> 
         ) from None
     try:
         _prepare(connection, predicted, truth)
-        return _measure(connection)
+        reachable: dict[str | None, int] = {}
+        if observations:
+            reachable = _reach(
+                connection, exp.to_table(observations, dialect="duckdb").sql("duckdb", identify=True), truth
+            )
+        return _measure(connection, reachable)
     finally:
-        for name in ("evaluated_pair", "evaluated_cell", "evaluated_mess"):
+        for name in ("evaluated_pair", "evaluated_cell", "evaluated_mess", "evaluated_link", "evaluated_label"):
             connection.execute(f"drop table if exists {name}")
 
 
@@ -172,7 +193,57 @@ order by mess_kind
 """
 
 
-def _measure(connection: duckdb.DuckDBPyConnection) -> Evaluation:
+def _reach(connection: duckdb.DuckDBPyConnection, observations: str, truth: Path) -> dict[str | None, int]:
+    """Pairs of records of one person that are connected through identifiers on that person's records: overall (None) and by
+    kind of mess. The least label goes round within each person until none changes."""
+    connection.execute(
+        f"""
+        create or replace temp table evaluated_link as
+        select distinct r.person_no, r.source || '.' || r.table_name || ':' || r.record_key as record_id, o.identifier_key
+        from read_parquet($records) as r
+        join read_parquet($persons) as p using (person_no)
+        left join {observations} as o
+            on o.record_id = r.source || '.' || r.table_name || ':' || r.record_key and o.identifier_key is not null
+        where p.kind <> 'bot'
+        """,
+        {"records": str(truth / "record_person.parquet"), "persons": str(truth / "persons.parquet")},
+    )
+    connection.execute(
+        "create or replace temp table evaluated_label as"
+        " select person_no, record_id, row_number() over (order by person_no, record_id) as label"
+        " from (select distinct person_no, record_id from evaluated_link)"
+    )
+    total = None
+    while True:
+        found = connection.execute("select sum(label) from evaluated_label").fetchall()[0][0]
+        if found == total:
+            break
+        total = found
+        connection.execute(
+            """
+            create or replace temp table evaluated_label as
+            with linked as (select * from evaluated_link join evaluated_label using (person_no, record_id)),
+            least_of_key as (
+                select person_no, identifier_key, min(label) as label from linked where identifier_key is not null group by all
+            )
+            select l.person_no, l.record_id, min(coalesce(k.label, l.label)) as label
+            from linked as l left join least_of_key as k using (person_no, identifier_key)
+            group by all
+            """
+        )
+    rows = connection.execute(
+        """
+        with grouped as (select person_no, label, count(*) as records from evaluated_label group by all),
+        pairs as (select person_no, sum(records * (records - 1) // 2) as pairs from grouped group by all)
+        select null, sum(pairs) from pairs
+        union all
+        select mess_kind, sum(pairs) from pairs join evaluated_mess using (person_no) group by mess_kind
+        """
+    ).fetchall()
+    return {kind: int(pairs or 0) for kind, pairs in rows}
+
+
+def _measure(connection: duckdb.DuckDBPyConnection, reachable: dict[str | None, int]) -> Evaluation:
     overall = connection.execute(_OVERALL).fetchone() or (0, 0, 0, 0)
     per_mess = connection.execute(_PER_MESS).fetchall()
     missing, unknown = connection.execute(
@@ -180,8 +251,8 @@ def _measure(connection: duckdb.DuckDBPyConnection) -> Evaluation:
         " coalesce(sum(records) filter (where is_unknown), 0) from evaluated_cell"
     ).fetchone() or (0, 0)
     return Evaluation(
-        overall=Score(*(int(n) for n in overall)),
-        per_mess={kind: Score(*(int(n) for n in counts)) for kind, *counts in per_mess},
+        overall=Score(*(int(n) for n in overall), reachable.get(None)),
+        per_mess={kind: Score(*(int(n) for n in counts), reachable.get(kind)) for kind, *counts in per_mess},
         missing=int(missing),
         unknown=int(unknown),
     )

@@ -22,7 +22,7 @@ MACRO_FILES = ("as_of.sql", "engine/hash.sql", "engine/normalise.sql", "identity
 # in the order in which dbt builds them
 MODELS = (
     "int_identity__type_numbered", "int_identity__override_keyed", "identity_reopened", "observation_reopened", "identifier",
-    "record_identifier", "identity_edge", "identity_component", "identity_replay", "identity_refusal", "person_identifier",
+    "record_identifier", "identity_edge", "identity_component", "identity_replay", "identity_refusal", "identity_person", "person_identifier",
     "record_person", "identity_history", "identity_event", "identity_rule_applied", "identity_processed",
 )  # fmt: skip
 
@@ -121,11 +121,13 @@ class Engine:
         self._environment = environment
 
     def _macro(self, environment: jinja2.Environment, text: str, name: str) -> Callable[..., Any]:
-        made = getattr(environment.from_string(text, globals=self._names).make_module(), name)
+        made: list[Any] = []
 
         def called(*arguments: Any, **named: Any) -> Any:
+            if not made:  # a macro sees the names that are there when its module is made: by then all of them are
+                made.append(getattr(environment.from_string(text, globals=self._names).make_module(), name))
             try:
-                return str(made(*arguments, **named))
+                return str(made[0](*arguments, **named))
             except _Returned as returned:
                 return returned.value
 

@@ -8,11 +8,11 @@ from datetime import date, timedelta
 from typing import Any
 
 from tests.identity.engine import Engine
-from tests.identity.oracle import Answer, Name, Override, Seen, Type, key
+from tests.identity.oracle import Answer, Match, Name, Override, Seen, Type, key
 
 BLOCKED = "case when __value__ = 'nobody' then 'a placeholder' end"
 TABLES = (
-    "identifier", "record_identifier", "identity_edge", "person_identifier", "record_person", "identity_refusal",
+    "identifier", "record_identifier", "identity_edge", "identity_person", "person_identifier", "record_person", "identity_refusal",
 )  # fmt: skip
 
 
@@ -57,6 +57,24 @@ def random_overrides(rng: random.Random, rows: list[Seen]) -> list[Override]:
     return list(dict.fromkeys(found))
 
 
+def random_matches(rng: random.Random, rows: list[Seen]) -> list[Match]:
+    """A few pairs of identifiers that a model takes for one person."""
+    names = sorted({r.name for r in rows})
+    found = {}
+    for _ in range(rng.choice([0, 0, 2, 6])):
+        left, right = sorted(rng.sample(names, 2), key=key) if len(names) > 1 else (names[0], names[0])
+        if left != right:
+            found[left, right] = Match(left, right, rng.choice([0.9, 0.97, 0.999]))
+    return list(found.values())
+
+
+def set_matches(engine: Engine, matches: Iterable[Match]) -> None:
+    """Replace the matched pairs."""
+    engine.con.execute("delete from identity_match")
+    for m in matches:
+        engine.con.execute("insert into identity_match values (?, ?, ?)", [key(m.left), key(m.right), m.probability])
+
+
 def prepare(engine: Engine, types: dict[str, Type]) -> None:
     """The rules and empty inputs."""
     con = engine.con
@@ -66,6 +84,7 @@ def prepare(engine: Engine, types: dict[str, Type]) -> None:
     con.execute("create table identifier_observation (provider varchar, source varchar, record_id varchar, record_key bigint, sequence bigint,"
                 " observed_at timestamp, identifier_type varchar, identifier_value varchar, identifier_key bigint, identifier_check bigint,"
                 " tier smallint)")  # fmt: skip
+    con.execute("create table identity_match (left_key bigint, right_key bigint, probability double)")
     con.execute("create table identifier_types (name varchar, priority integer, tier smallint, max_per_person integer, max_period varchar,"
                 " normaliser varchar, pattern varchar, level varchar, shared_above integer)")  # fmt: skip
     set_types(engine, types)

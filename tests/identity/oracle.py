@@ -49,6 +49,18 @@ class Override:
 
 
 @dataclass(frozen=True)
+class Match:
+    """A pair that a matching model accepted."""
+
+    left: Name
+    right: Name
+    probability: float
+
+
+MATCH_TIER = 90
+
+
+@dataclass(frozen=True)
 class Answer:
     """`persons`: identifier -> person_id; `records`: record -> person_id; `refused`: pairs of identifiers, by key."""
 
@@ -69,7 +81,13 @@ def period(type_: Type, first: date | None) -> object:
     return {"day": first, "week": first.isocalendar()[:2], "month": (first.year, first.month), "year": first.year}[type_.period]  # fmt: skip
 
 
-def answer(rows: Iterable[Seen], types: dict[str, Type], overrides: Iterable[Override], blocked: set[Name]) -> Answer:
+def answer(
+    rows: Iterable[Seen],
+    types: dict[str, Type],
+    overrides: Iterable[Override],
+    blocked: set[Name],
+    matches: Iterable[Match] = (),
+) -> Answer:
     """Who is who. `rows` in any order."""
     records: dict[str, dict[Name, Seen]] = defaultdict(dict)
     first: dict[Name, int] = {}
@@ -112,6 +130,11 @@ def answer(rows: Iterable[Seen], types: dict[str, Type], overrides: Iterable[Ove
     for o in overrides:
         if o.action == "merge" and o.left in known and o.right in known:
             edges[tied] = min(edges.get(tied := pair(o.left, o.right), (0, 10**9)), (0, (o.decided_on - date(1970, 1, 1)).days))  # fmt: skip
+    for m in matches:
+        if all(n in known and n not in shared for n in (m.left, m.right)):
+            evidence = (MATCH_TIER, round((1 - m.probability) * 1_000_000_000))
+            tied = pair(m.left, m.right)
+            edges[tied] = min(edges.get(tied, evidence), evidence)
     enemies = {frozenset((o.left, o.right)) for o in overrides if o.action == "never"}
 
     # the definition itself: edges in order, each done unless it breaks a rule

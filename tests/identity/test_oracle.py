@@ -28,11 +28,12 @@ def blocked(rows: list[Seen]) -> set[tuple[str, str]]:
     return {r.name for r in rows if r.value == "nobody"}
 
 
-def rebuilt(types: dict, rows: list[Seen], overrides: list, threads: int = 1) -> Engine:  # type: ignore[type-arg]
+def rebuilt(types: dict, rows: list[Seen], overrides: list, matches: list, threads: int = 1) -> Engine:  # type: ignore[type-arg]
     """An engine that saw everything at once, in another order."""
     engine = Engine(threads=threads, blocked=graphs.BLOCKED)
     graphs.prepare(engine, types)
     graphs.set_overrides(engine, overrides)
+    graphs.set_matches(engine, matches)
     graphs.observe(engine, sorted(rows, key=lambda r: (r.name, r.record)))
     engine.run()
     return engine
@@ -44,8 +45,9 @@ def test_random_graphs(number: int) -> None:
     types = graphs.random_rules(rng)
     rows = graphs.random_rows(rng, types, rng.choice([4, 12, 40, 120, 400]))
     overrides = graphs.random_overrides(rng, rows)
-    engine = rebuilt(types, rows, overrides, threads=rng.choice([1, 2, 4]))
-    expected, found = answer(rows, types, overrides, blocked(rows)), graphs.found(engine)
+    matches = graphs.random_matches(rng, rows)
+    engine = rebuilt(types, rows, overrides, matches, threads=rng.choice([1, 2, 4]))
+    expected, found = answer(rows, types, overrides, blocked(rows), matches), graphs.found(engine)
     assert found.refused == expected.refused
     assert found.persons == expected.persons
     assert found.records == expected.records
@@ -58,7 +60,7 @@ def test_increments_end_where_a_rebuild_ends(number: int) -> None:
     types = graphs.random_rules(rng)
     rows = graphs.random_rows(rng, types, rng.choice([6, 25, 80]))
     rng.shuffle(rows)
-    overrides = graphs.random_overrides(rng, rows)
+    overrides, matches = graphs.random_overrides(rng, rows), graphs.random_matches(rng, rows)
     engine = Engine(threads=rng.choice([1, 2, 4]), blocked=graphs.BLOCKED)
     graphs.prepare(engine, types)
     there: list[Seen] = []
@@ -69,7 +71,7 @@ def test_increments_end_where_a_rebuild_ends(number: int) -> None:
         batch = [r for r in batch if (r.record, r.name) not in known]
         graphs.observe(engine, batch, provider=rng.choice(["one", "two", f"batch {step}"]))
         there += batch
-        event = rng.choice(["nothing", "delete", "correct", "again", "overrides", "rules", "nothing new"])
+        event = rng.choice(["nothing", "delete", "correct", "again", "overrides", "matches", "rules", "nothing new"])
         some = rng.sample(there, k=min(len(there), rng.choice([1, 3])))
         if event in ("delete", "correct"):
             graphs.retract(engine, some)
@@ -88,17 +90,20 @@ def test_increments_end_where_a_rebuild_ends(number: int) -> None:
             there += some
         if event == "overrides":
             overrides = graphs.random_overrides(rng, there or rows)
+        if event == "matches":
+            matches = graphs.random_matches(rng, there or rows)
         if event == "rules":
             types = graphs.random_rules(rng)
             graphs.set_types(engine, types)
         graphs.set_overrides(engine, overrides)
+        graphs.set_matches(engine, matches)
         if rng.random() < 0.4:
             engine.run(until=rng.choice(MODELS[3:]))  # killed; what was under way is taken over by the next run
         engine.run()
         if event == "nothing new":
             engine.run()
-    whole = rebuilt(types, there, overrides)
+    whole = rebuilt(types, there, overrides, matches)
     one, other = graphs.contents(engine), graphs.contents(whole)
     for table in one:
         assert one[table] == other[table], table
-    assert graphs.found(engine) == answer(there, types, overrides, blocked(there))
+    assert graphs.found(engine) == answer(there, types, overrides, blocked(there), matches)

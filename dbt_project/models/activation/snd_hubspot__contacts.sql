@@ -54,6 +54,7 @@ reachable as (
         and addresses_withdrawn.email is null
         and not persons.is_test
         and not persons.is_bot
+        and persons.person_id not in (select quarantine.person_id from {{ ref('identity_quarantine') }} as quarantine)
     -- A shared address is one contact: the person seen last.
     qualify row_number() over (partition by persons.email order by persons.last_seen_at desc, persons.person_id asc) = 1
 ),

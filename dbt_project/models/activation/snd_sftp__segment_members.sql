@@ -1,6 +1,7 @@
 -- Members of segments for partners, with hashed contact data. One row is one segment and person.
 with persons as (
     select * from {{ ref('person') }}
+    where person_id not in (select quarantine.person_id from {{ ref('identity_quarantine') }} as quarantine)
 ),
 
 stays as (

@@ -5,6 +5,7 @@ with relations as (
 
 persons as (
     select * from {{ ref('person') }}
+    where person_id not in (select quarantine.person_id from {{ ref('identity_quarantine') }} as quarantine)
 ),
 
 tags as (

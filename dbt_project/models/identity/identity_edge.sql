@@ -1,16 +1,11 @@
 -- What ties identifiers together. One row is one pair (left_key < right_key) with the least (tier, sequence) of its evidence.
--- Evidence is a star on each record, from its strongest stitching identifier to each other one; and overrides, of tier 0;
--- and pairs that a matching model accepted, of tier 99: after everything that a record says.
+-- Evidence is a star on each record, from its strongest stitching identifier to each other one; overrides, of tier 0; and
+-- what matching models take for one person, of a late tier.
 {{ config(materialized='incremental', incremental_strategy='append', on_schema_change='fail', pre_hook="{{ forget('left_key') }}") }}
 
 -- depends_on: {{ ref('identity_reopened') }}, {{ ref('observation_reopened') }}, {{ ref('identifier_observation') }}
 with records as (
-    select
-        record_key,
-        identifier_key,
-        sequence,
-        tier
-    from {{ ref('record_identifier') }}
+    select * from {{ ref('record_identifier') }}
     where stitching_count > 1
         -- a reopened record may be there for a shared identifier alone: then what it ties is not computed anew
         and {{ is_reopened('identifier_key') }}
@@ -18,37 +13,67 @@ with records as (
 
 stitching as (
     select
-        identifiers.identifier_key,
-        types.tier
-    from {{ ref('identifier') }} as identifiers
-    inner join {{ ref('int_identity__type_numbered') }} as types on identifiers.type_no = types.type_no
-    where identifiers.is_stitching
+        identifier_key,
+        tier
+    from {{ ref('identifier') }}
+    where is_stitching
+),
+
+crowded as (
+    select
+        records.record_key,
+        records.identifier_key as strongest_key,
+        observations.identifier_key,
+        observations.sequence,
+        coalesce(observations.tier, stitching.tier) as tier
+    from {{ identity_observations() }} as observations
+    inner join records on observations.record_key = records.record_key and records.stitching_count > 2
+    inner join stitching on observations.identifier_key = stitching.identifier_key
 ),
 
 evidence as (
+    -- most records hold two identifiers: there is nothing to look up
     select
-        records.identifier_key as one_key,
-        observations.identifier_key as other_key,
-        greatest(records.tier, coalesce(observations.tier, stitching.tier)) as tier,
-        greatest(records.sequence, observations.sequence) as sequence
-    from {{ identity_observations() }} as observations
-    inner join records
-        on observations.record_key = records.record_key
-        and observations.identifier_key <> records.identifier_key
-    inner join stitching on observations.identifier_key = stitching.identifier_key
+        identifier_key as one_key,
+        second_key as other_key,
+        tier,
+        sequence
+    from records
+    where stitching_count = 2 and second_key <> identifier_key
+    union all
+    select
+        strongest.identifier_key,
+        crowded.identifier_key,
+        greatest(crowded.tier, strongest.tier),
+        greatest(crowded.sequence, strongest.sequence)
+    from crowded
+    inner join crowded as strongest
+        on crowded.record_key = strongest.record_key
+        and strongest.identifier_key = strongest.strongest_key
+        and crowded.identifier_key <> strongest.identifier_key
     union all
     select
         overrides.left_key,
         overrides.right_key,
-        case overrides.action when 'merge' then 0 else 99 end as tier,
+        0 as tier,
         overrides.sequence
     from {{ ref('int_identity__override_keyed') }} as overrides
     inner join {{ ref('identifier') }} as one on overrides.left_key = one.identifier_key
     inner join {{ ref('identifier') }} as other on overrides.right_key = other.identifier_key
-    where one.blocked_reason is null
+    where overrides.action = 'merge'
+        and one.blocked_reason is null
         and other.blocked_reason is null
-        and (overrides.action = 'merge' or (overrides.action = 'match' and one.is_stitching and other.is_stitching))
         and {{ is_reopened('overrides.left_key') }}
+    union all
+    select
+        matches.left_key,
+        matches.right_key,
+        {{ var('identity_match_tier', 90) }} as tier,
+        {{ match_rank('matches.probability') }} as sequence
+    from {{ ref('identity_match') }} as matches
+    inner join stitching as one on matches.left_key = one.identifier_key
+    inner join stitching as other on matches.right_key = other.identifier_key
+    where {{ is_reopened('matches.left_key') }}
 ),
 
 pairs as (

@@ -37,7 +37,7 @@ changes as (
     where change = 'added'
     group by run_no, as_of, person_id
     having bool_or(identifier_key in (
-        select founders.identifier_key from {{ ref('person_identifier') }} as founders where founders.is_founding
+        select founders.founder_key from {{ ref('identity_person') }} as founders
     ))
 ),
 
@@ -56,7 +56,7 @@ joining as (
         select right_key, left_key, tier, sequence, { 'left_key': left_key, 'right_key': right_key }
         from {{ ref('identity_edge') }}
     ) as edges on moves.identifier_key = edges.one_key
-    inner join {{ ref('person_identifier') }} as others
+    inner join {{ ref('identity_person') }} as others
         on edges.other_key = others.identifier_key and moves.person_id = others.person_id
     left join moves as companions
         on edges.other_key = companions.identifier_key

@@ -6,9 +6,8 @@
 with persons as (
     select
         identifier_key,
-        identifier_type,
         person_id
-    from {{ ref('person_identifier') }}
+    from {{ ref('identity_person') }}
     where {{ is_reopened('identifier_key') }}
 ),
 
@@ -24,7 +23,6 @@ last_run as (
 known as (
     select
         identifier_key,
-        arg_max(identifier_type, run_no) as identifier_type,
         arg_max(person_id, run_no) as person_id
     from landed
     where {{ is_reopened('identifier_key') }}
@@ -38,7 +36,6 @@ last_run as (
 known as (
     select
         null::bigint as identifier_key,
-        null::varchar as identifier_type,
         null::varchar as person_id
     where false
 ),
@@ -47,7 +44,6 @@ known as (
 moved as (
     select
         coalesce(persons.identifier_key, known.identifier_key) as identifier_key,
-        coalesce(persons.identifier_type, known.identifier_type) as identifier_type,
         persons.person_id,
         known.person_id as previous_person_id
     from persons
@@ -72,7 +68,6 @@ final as (
         last_run.run_no + 1 as run_no,
         {{ as_of() }} as as_of,
         moved.identifier_key,
-        moved.identifier_type,
         moved.person_id,
         moved.previous_person_id,
         case

@@ -11,7 +11,7 @@ identifiers as (
 ),
 
 persons as (
-    select * from {{ ref('person_identifier') }}
+    select * from {{ ref('identity_person') }}
 ),
 
 refusals as (

@@ -33,7 +33,7 @@ final as (
         'giant component' as reason
     from giants
     inner join components on giants.component_key = components.component_key
-    inner join {{ ref('person_identifier') }} as persons on components.identifier_key = persons.identifier_key
+    inner join {{ ref('identity_person') }} as persons on components.identifier_key = persons.identifier_key
     group by persons.person_id
 )
 

@@ -17,7 +17,7 @@
     {%- set is_new = differing > 0 -%}
 {%- endif %}
 
--- depends_on: {{ ref('identifier_types') }}, {{ ref('blocked_identifiers') }}
+-- depends_on: {{ ref('identifier_types') }}, {{ ref('blocked_identifiers') }}, {{ ref('int_identity__override_keyed') }}, {{ ref('identity_match') }}
 with observations as (
     select
         provider,
@@ -29,8 +29,8 @@ with observations as (
     where identifier_key is not null
 ),
 
-overrides as (
-    select * from {{ ref('int_identity__override_keyed') }}
+decisions as (
+    {{ identity_decisions() }}
 ),
 
 {% if is_new %}
@@ -119,17 +119,17 @@ released_records as (
     semi join released on observations.identifier_key = released.identifier_key
 ),
 
-changed_overrides as (
+changed_decisions as (
     (
-        select override_digest, left_key, right_key from overrides
+        select rule_digest, left_key, right_key from decisions
         except
-        select rule_digest, left_key, right_key from {{ applied }} where kind = 'override'
+        select rule_digest, left_key, right_key from {{ applied }} where kind <> 'rule'
     )
     union all
     (
-        select rule_digest, left_key, right_key from {{ applied }} where kind = 'override'
+        select rule_digest, left_key, right_key from {{ applied }} where kind <> 'rule'
         except
-        select override_digest, left_key, right_key from overrides
+        select rule_digest, left_key, right_key from decisions
     )
 ),
 
@@ -142,20 +142,20 @@ touched_first as (
     from observations
     semi join released_records on observations.record_key = released_records.record_key
     union
-    select left_key as identifier_key from changed_overrides
+    select left_key as identifier_key from changed_decisions
     union
-    select right_key as identifier_key from changed_overrides
+    select right_key as identifier_key from changed_decisions
     union
     select key as identifier_key from {{ before }} where kind = 'identifier'
 ),
 
--- an override that waited for one of its identifiers brings in the other
+-- a decision that waited for one of its identifiers brings in the other
 touched as (
     select identifier_key from touched_first
     union
-    select overrides.left_key from overrides semi join touched_first on overrides.right_key = touched_first.identifier_key
+    select decisions.left_key from decisions semi join touched_first on decisions.right_key = touched_first.identifier_key
     union
-    select overrides.right_key from overrides semi join touched_first on overrides.left_key = touched_first.identifier_key
+    select decisions.right_key from decisions semi join touched_first on decisions.left_key = touched_first.identifier_key
 ),
 
 touched_components as (

@@ -1,4 +1,4 @@
--- The rules and overrides that the tables were built with. One row is one rule or override.
+-- The rules and decisions that the tables were built with. One row is one rule, override or matched pair.
 -- It hangs on the last tables, so that rules count as applied only when all of them are built.
 
 -- depends_on: {{ ref('record_person') }}, {{ ref('identity_event') }}
@@ -9,9 +9,4 @@ select
     null::bigint as right_key
 from ({{ identity_rules() }}) as rules
 union all
-select
-    'override' as kind,
-    override_digest as rule_digest,
-    left_key,
-    right_key
-from {{ ref('int_identity__override_keyed') }}
+{{ identity_decisions() }}

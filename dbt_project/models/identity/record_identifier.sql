@@ -7,27 +7,33 @@ with observations as (
     where identifier_key is not null
 ),
 
-ranked as (
+identifiers as (
     select
-        identifiers.identifier_key,
-        identifiers.is_stitching,
-        types.tier,
-        -- one number to order by: those that stitch before those that do not, then by the type's strength, then by key
-        ((case when identifiers.is_stitching then 0 else 1000 end + types.strength)::hugeint << 63) | identifiers.identifier_key as rank
-    from {{ ref('identifier') }} as identifiers
-    inner join {{ ref('int_identity__type_numbered') }} as types on identifiers.type_no = types.type_no
-    where identifiers.blocked_reason is null
+        identifier_key,
+        identifier_check,
+        is_stitching,
+        tier,
+        rank
+    from {{ ref('identifier') }}
+    where blocked_reason is null
 ),
 
 grouped as (
     select
         observations.record_key,
-        min(ranked.rank) as least_rank,
-        arg_min(observations.sequence, ranked.rank) as sequence,
-        arg_min(coalesce(observations.tier, ranked.tier), ranked.rank) as tier,
-        count(*) filter (where ranked.is_stitching) as stitching_count
+        min(identifiers.rank) as least_rank,
+        count(*) filter (where identifiers.is_stitching) as stitching_count,
+        -- on a record with two of them these say all that its one edge needs
+        max(identifiers.rank) filter (where identifiers.is_stitching) as second_rank,
+        max(observations.sequence) filter (where identifiers.is_stitching) as sequence,
+        max(coalesce(observations.tier, identifiers.tier)) filter (where identifiers.is_stitching) as tier
     from observations
-    inner join ranked on observations.identifier_key = ranked.identifier_key
+    inner join identifiers on observations.identifier_key = identifiers.identifier_key
+    -- two values under one key: no number of persons could be right, so nothing is built
+    where case
+        when observations.identifier_check = identifiers.identifier_check then true
+        else error('identity: two identifiers have the same 63-bit key ' || observations.identifier_key || '; see docs/identity.md, Keys')
+    end
     group by observations.record_key
 ),
 
@@ -35,9 +41,10 @@ final as (
     select
         record_key,
         (least_rank & 9223372036854775807)::bigint as identifier_key,
+        (second_rank & 9223372036854775807)::bigint as second_key,
+        stitching_count,
         sequence,
-        tier,
-        stitching_count
+        tier
     from grouped
 )
 
