@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import typer
 
-from cdp.commands import declarations, doctor, quarantine, run, sync, warehouse, world
+from cdp.commands import declarations, doctor, quarantine, run, sync, tracking, warehouse, world
 from cdp.errors import CdpError
 
 app = typer.Typer(
@@ -29,6 +29,8 @@ app.add_typer(
     quarantine.app, name="quarantine", help="Rows that could not be read: look at them, mend them, replay them."
 )
 app.add_typer(declarations.app, name="declarations", help="Check and list tags, scores, segments and sources.")
+app.add_typer(tracking.app, name="tracking", help="The tracking plan: check, coverage, export, import, diff, usage.")
+app.add_typer(tracking.events_app, name="plan-events", help="Events and properties that come unplanned.")
 app.add_typer(world.app, name="world", help="The demo world: a generated company with emulated systems.")
 
 

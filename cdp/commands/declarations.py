@@ -19,7 +19,13 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 # each has `schemas()`: file name -> JSON Schema
-SCHEMA_MODULES = ("ingest.schemas", "dbt_declarations.schemas", "expectations.schemas", "reverse_etl.schemas")
+SCHEMA_MODULES = (
+    "ingest.schemas",
+    "ingest.tracking_plan.schemas",
+    "dbt_declarations.schemas",
+    "expectations.schemas",
+    "reverse_etl.schemas",
+)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
