@@ -44,7 +44,7 @@ from ref__tracking_event_count
 group by all"""
 
 
-def catalogue_models(plan: Plan) -> dict[str, str]:
+def catalogue_models(plan: Plan, judging: list[str]) -> dict[str, str]:
     """SQL and YAML by file name."""
     events = [
         (
@@ -92,11 +92,11 @@ def catalogue_models(plan: Plan) -> dict[str, str]:
         "tracking_event_day.sql": finish(
             _DAY, schema="tracking", what="One row is one event name of one source on one day.", materialized="view"
         ),
-        "_tracking__models.yml": _documents(plan),
+        "_tracking__models.yml": _documents(plan, judging),
     }
 
 
-def _documents(plan: Plan) -> str:
+def _documents(plan: Plan, judging: list[str]) -> str:
     models = [
         _model(
             "tracking_violation",
@@ -155,6 +155,8 @@ def _documents(plan: Plan) -> str:
             plan,
         ),
     ]
+    said = "What a raw table's events, or those of staging, break. One row is one violation; append-only, by version of the plan."
+    models += [_model(name, said, [], plan) for name in judging]
     text = yaml.safe_dump({"version": 2, "models": models}, sort_keys=False, allow_unicode=True, width=120)
     return f"# Made from ingest/tracking_plan; edits are overwritten.\n{text}"
 
