@@ -60,13 +60,17 @@ def compile_tracking(settings: Settings) -> dict[Path, str]:
         return {Path("macros/generated/tracking.sql"): _macro({})}
     plan = load_plan(settings)
     found = streams(plan, settings)
+    if not found:  # no active source sends events
+        return {Path("macros/generated/tracking.sql"): _macro({})}
     versions = {(s.source, s.table): stream_version(plan, s) for s in found}
     files = {
         Path("macros/generated/tracking.sql"): _macro(_enforced_tables(plan, found)),
-        FOLDER / "tracking_violation.sql": _violation_model(plan, found, versions),
+        FOLDER / "tracking_violation.sql": _all_violations(found),
         FOLDER / "tracking_event_count.sql": _count_model(plan, found, versions),
     }
-    files |= {FOLDER / name: text for name, text in catalogue_models(plan).items()}
+    for name, own in _judging_models(found).items():
+        files[FOLDER / f"{name}.sql"] = _violation_model(plan, own, versions)
+    files |= {FOLDER / name: text for name, text in catalogue_models(plan, list(_judging_models(found))).items()}
     files |= {FOLDER / "events" / name: text for name, text in event_models(plan, active_sources(settings)).items()}
     return files
 
@@ -238,6 +242,25 @@ final as (
 select * from final"""
 
 
+def violation_model(table: str) -> str:
+    """Name of the model that judges a raw table. Each has its own, so that one table that is held back holds back no other."""
+    return f"int_tracking__{table}_violated"
+
+
+def _judging_models(found: list[Stream]) -> dict[str, list[Stream]]:
+    models: dict[str, list[Stream]] = {}
+    for stream in found:
+        models.setdefault(violation_model(stream.table if stream.enforced else "staged"), []).append(stream)
+    return models
+
+
+def _all_violations(found: list[Stream]) -> str:
+    what = "One row is one violation of the tracking plan by one landed event."
+    union = " union all ".join(f"select * from ref__{name}" for name in _judging_models(found))
+    config = "{{ config(materialized='view') }}\n"
+    return HEADER.format(what=what) + config + finished(union, [], {})
+
+
 def _violation_model(plan: Plan, found: list[Stream], versions: dict[tuple[str, str], str]) -> str:
     what = "One row is one violation of the tracking plan by one landed event."
     config = _config(found, versions, beyond=True)
@@ -308,7 +331,8 @@ def finished(query: str, found: list[Stream], versions: dict[tuple[str, str], st
     text = re.sub(r'"?\bref__(\w+)"?', r"{{ ref('\1') }}", text)
     text = re.sub(r'"?\bsource__(\w+)"?', r"{{ source('raw', '\1') }}", text)
     for number, stream in reversed(list(enumerate(found))):
-        text = text.replace(f"through__{number}", _through(stream, versions))
+        if f"through__{number}" in text:
+            text = text.replace(f"through__{number}", _through(stream, versions))
     return text + "\n"
 
 

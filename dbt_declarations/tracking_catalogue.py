@@ -43,7 +43,7 @@ from ref__tracking_event_count
 group by all"""
 
 
-def catalogue_models(plan: Plan) -> dict[str, str]:
+def catalogue_models(plan: Plan, judging: list[str]) -> dict[str, str]:
     """SQL and YAML by file name."""
     events = [
         (
@@ -91,11 +91,11 @@ def catalogue_models(plan: Plan) -> dict[str, str]:
         "tracking_event_day.sql": finish(
             _DAY, schema="tracking", what="One row is one event name of one source on one day.", materialized="view"
         ),
-        "_tracking__models.yml": _documents(plan),
+        "_tracking__models.yml": _documents(plan, judging),
     }
 
 
-def _documents(plan: Plan) -> str:
+def _documents(plan: Plan, judging: list[str]) -> str:
     models = [
         _model(
             "tracking_violation",
@@ -154,6 +154,8 @@ def _documents(plan: Plan) -> str:
             plan,
         ),
     ]
+    said = "What a raw table's events, or those of staging, break. One row is one violation; append-only, by version of the plan."
+    models += [_model(name, said, [], plan) for name in judging]
     return properties_file(models)
 
 

@@ -24,6 +24,7 @@ from orchestration.model_assets import model_assets
 from orchestration.progress import progress_logger
 from orchestration.resources import Warehouse, dbt_resource
 from orchestration.sync_assets import sync_assets, sync_key
+from orchestration.tracking_checks import DAYS, tracking_checks
 from reverse_etl.engine import sync_names
 
 
@@ -31,15 +32,17 @@ def build(settings: Settings) -> dg.Definitions:
     """The definitions for the given settings."""
     os.environ.update(settings.dbt_environment())
     delivered = [sync_key(name) for name in sync_names(settings)]
+    steps = dbt_steps(manifest_path(settings), blocking_keys(settings))
+    counted = any(DAYS in step.keys for step in steps)
     late = {name: delivered for name, document in active_sources(settings).items() if document.value.after_syncs}
     return dg.Definitions(
         assets=[
             *ingest_assets(settings, late),
-            *dbt_steps(manifest_path(settings), blocking_keys(settings)),
+            *steps,
             *model_assets(settings),
             *sync_assets(settings),
         ],
-        asset_checks=suite_checks(settings),
+        asset_checks=[*suite_checks(settings), *tracking_checks(settings, counted)],
         jobs=[EVERYTHING, SYNC_ONLY, TRAIN_MODELS],
         schedules=[schedule(), training_schedule()],
         sensors=[new_data_sensor()],

@@ -68,6 +68,7 @@ def _digest(settings: Settings) -> str:
     folders = [
         settings.dbt_dir,
         settings.project_root / "ingest" / "sources",
+        settings.project_root / "ingest" / "tracking_plan",
         settings.project_root / "dbt_declarations",
     ]
     for folder in folders:

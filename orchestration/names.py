@@ -16,7 +16,9 @@ GROUPS = {
     "raw": "g01_raw",
     "seeds": "g02_seeds",
     "staging": "g03_staging",
+    "tracking": "g03_staging",  # judged before staging, which leaves out what is blocked
     "conformed": "g04_conformed",
+    "events": "g04_conformed",
     "identity": "g05_identity",
     "profiles": "g06_profiles",
     "tags": "g07_tags",

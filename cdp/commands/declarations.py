@@ -21,6 +21,7 @@ app = typer.Typer(
 # each has `schemas()`: file name -> JSON Schema
 SCHEMA_MODULES = (
     "ingest.schemas",
+    "ingest.tracking_plan.schemas",
     "dbt_declarations.schemas",
     "expectations.schemas",
     "reverse_etl.schemas",

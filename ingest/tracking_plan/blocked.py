@@ -99,6 +99,6 @@ def _of_table(con: duckdb.DuckDBPyConnection, source: Source, table: str) -> lis
 def _exists(con: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
     return bool(
         con.execute(
-            "select 1 from duckdb_tables() where schema_name = ? and table_name = ?", [schema, table]
+            "select 1 from information_schema.tables where table_schema = ? and table_name = ?", [schema, table]
         ).fetchall()
     )

@@ -135,6 +135,9 @@ def _expression(document: Document[Repair], *keys: str) -> str:
     for column in tree.find_all(exp.Column):
         if column.name not in COLUMNS or column.table:
             raise document.error(keys, f'unknown column "{column.sql()}"', expected="one of " + ", ".join(COLUMNS))
+    # to DuckDB `a ->> b is null` is `a ->> (b is null)`: what was read as one value is written as one
+    for arrow in list(tree.find_all(exp.JSONExtract, exp.JSONExtractScalar)):
+        arrow.replace(exp.paren(arrow.copy()))
     return tree.sql(dialect="duckdb")
 
 

@@ -71,7 +71,7 @@ def _build(site: Site, monkeypatch: pytest.MonkeyPatch, *more: str, select: str 
         [str(BIN / "dbt"), "--no-use-colors", "build", "--profiles-dir", ".", "--resource-type", "model", "--resource-type", "seed",
          "--select", *(f"+{m}" for m in select.split()), *more],
         cwd=site.root / "dbt_project", env={**site.env(), **settings.dbt_environment()}, capture_output=True, text=True,
-        timeout=300, check=False,
+        timeout=1500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]
 

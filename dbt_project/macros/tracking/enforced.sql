@@ -32,13 +32,13 @@ left join (
     select
         sequence,
         json_group_object(dropped, null) as patch
-    from (select distinct sequence, dropped from {{ ref('tracking_violation') }} where action = 'drop' and table_name = '{{ table }}')
+    from (select distinct sequence, dropped from {{ ref('int_tracking__' ~ table ~ '_violated') }} where action = 'drop')
     group by sequence
 ) as patches on landed._cdp_sequence = patches.sequence
 {%- endif %}
 {%- if 'block' in effects %}
 anti join (
-    select sequence from {{ ref('tracking_violation') }} where action = 'block' and table_name = '{{ table }}'
+    select sequence from {{ ref('int_tracking__' ~ table ~ '_violated') }} where action = 'block'
 ) as blocked on landed._cdp_sequence = blocked.sequence
 {%- endif %}
 {%- endif -%}

@@ -1,0 +1,277 @@
+"""The sources that ship switched off: read from files as vendors write them and from servers that keep the vendors' contracts,
+through staging, to every expression that they give to the conformed layer."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from cdp.settings import PROJECT_ROOT, Settings, get_settings
+from cdp.sources import one_source
+from cdp.warehouse import writer_lock, writing
+from dbt_declarations.conformed import load_shapes
+from ingest.pipeline import run_source
+
+DBT = PROJECT_ROOT / "dbt_project"
+SHARED = get_settings().absolute(get_settings().shared_data)
+Rows = list[tuple[Any, ...]]
+
+
+class Trial:
+    """A warehouse of its own with the declarations as they ship."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = Settings(
+            project_root=PROJECT_ROOT, data_dir=folder / "data", landing_dir=folder / "landing", _env_file=None
+        )
+        self.landing = folder / "landing"
+
+    def drop(self, name: str, content: str, encoding: str = "utf-8") -> None:
+        path = self.landing / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding=encoding)
+
+    def load(self, name: str) -> dict[str, int]:
+        with writer_lock(self.settings, timeout=10):
+            return dict(run_source(one_source(name, self.settings).value, self.settings).rows)
+
+    def conformed(self, name: str) -> dict[str, Rows]:
+        """Shape (or `identifiers`, `attributes`) -> rows of what the source's staging models give it."""
+        found: dict[str, Rows] = {}
+        shapes = load_shapes(self.settings).value.shapes
+        with writing(self.settings) as con:
+            con.execute("create schema if not exists staging")
+            con.execute(
+                "create or replace view staging.stg_reference__currency_rate as select 'JPY' as currency, 0 as minor_units"
+            )
+            for path in sorted((DBT / "models" / "staging" / name).glob("*.sql")):
+                con.execute(f"create or replace view staging.{path.stem} as {_rendered(path)}")
+            for provides in one_source(name, self.settings).value.conformed:
+                where = f"where {provides.when}" if provides.when else ""
+                con.execute(f"select record_id, sequence, observed_at from staging.{provides.model}").fetchall()
+                asked = {**provides.shapes(), "identifiers": provides.identifiers, "attributes": provides.attributes}
+                for shape, columns in asked.items():
+                    if columns:
+                        types = shapes[shape].columns if shape in shapes else {}
+                        listed = ", ".join(
+                            f"({e})::{types[c].type if c in types else 'varchar'}" for c, e in columns.items()
+                        )
+                        rows = con.execute(
+                            f"select {listed} from staging.{provides.model} {where} order by all"
+                        ).fetchall()
+                        found.setdefault(shape, []).extend(rows)
+        return found
+
+
+def _rendered(path: Path) -> str:
+    text = re.sub(r"\{\{ config\(.*?\) \}\}", "", path.read_text(encoding="utf-8"))
+    text = re.sub(r"\{\{ source\('raw', '(\w+)'\) \}\}", r"raw.\1", text)
+    return re.sub(r"\{\{ ref\('(\w+)'\) \}\}", r"staging.\1", text)
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    return Trial(tmp_path)
+
+
+def test_ad_reports_of_three_platforms_become_one_table(trial: Trial) -> None:
+    """Thousands separators, a GB18030 file, and a day told again with other figures."""
+    trial.drop("ad_reports/google-1.csv", "Day,Campaign,Campaign ID,Currency code,Cost,Impr.,Clicks\n"
+               '2026-03-01,Brand,111,EUR,"1,234.50","10,000",120\n')  # fmt: skip
+    trial.drop("ad_reports/meta-1.csv", "Reporting starts,Reporting ends,Campaign name,Campaign ID,Currency,Amount spent,Impressions,"
+               "Link clicks\n2026-03-01,2026-03-01,Spring,222,USD,99.9,5000,42\n,,Spring,222,USD,1,2,3\n")  # fmt: skip
+    trial.drop(
+        "ad_reports/oceanengine-1.csv",
+        "日期,项目ID,项目名称,消耗,展示数,点击数\n2026-03-01,333,春季灯具,888.00,7000,70\n",
+        "gb18030",
+    )
+    assert trial.load("ad_reports") == {"google": 1, "meta": 1, "ocean_engine": 1}, "a report's total line has no day"
+    spend = {row[1]: row for row in trial.conformed("ad_reports")["ad_spend"]}
+    assert [float(spend[p][6]) for p in ("google", "meta", "oceanengine")] == [1234.5, 99.9, 888.0]
+    assert (spend["google"][4], spend["oceanengine"][3], spend["oceanengine"][7]) == (10_000, "春季灯具", "CNY")
+
+
+def test_survey_answers_come_out_of_a_webhook(trial: Trial) -> None:
+    """Answers by their types; another event of the same platform is no answer; a new kind of answer breaks nothing."""
+    answers = [
+        {"type": "email", "email": "mia@x.example", "field": {"id": "a", "type": "email", "ref": "mail"}},
+        {"type": "number", "number": 9, "field": {"id": "b", "type": "opinion_scale", "ref": "nps"}},
+        {
+            "type": "choice",
+            "choice": {"label": "Desk lamps"},
+            "field": {"id": "c", "type": "multiple_choice", "ref": "what"},
+        },
+        {"type": "hologram", "hologram": {}, "field": {"id": "d", "type": "new", "ref": "new"}},
+    ]
+    response = {"form_id": "f1", "token": "t1", "submitted_at": "2026-03-01T10:00:00Z", "hidden": {"user_id": "u_1"},
+                "definition": {"title": "After your order"}, "answers": answers}  # fmt: skip
+    calls = [{"event_id": "e1", "event_type": "form_response", "form_response": response},
+             {"event_id": "e2", "event_type": "form_response_partial", "form_response": {"token": "t2"}}]  # fmt: skip
+    trial.drop("surveys/responses-1.jsonl", "".join(json.dumps(c) + "\n" for c in calls))
+    trial.load("surveys")
+    found = trial.conformed("surveys")
+    assert found["identifiers"] == [("mia@x.example", None, "u_1")]
+    (event,) = found["event"]
+    assert event[0] == "t1"
+    assert json.loads(event[-1]) == {
+        "form_id": "f1", "form_name": "After your order", "score": 9, "choices": [{"what": "Desk lamps"}],
+    }  # fmt: skip
+
+
+@pytest.mark.shared_data
+@pytest.mark.skipif(
+    not (SHARED / "shopify_seeds").is_dir(), reason=f"no shopify_seeds below {SHARED}; set CDP_SHARED_DATA"
+)
+def test_shopify_in_the_shapes_of_its_connector(trial: Trial) -> None:
+    """The files of fivetran/dbt_shopify: 4 customers, 8 orders, 3 lines, refunds, 3 checkouts that were left."""
+    (trial.landing / "shopify").mkdir(parents=True)
+    for name in ("customer", "order", "order_line", "refund", "order_line_refund", "abandoned_checkout"):
+        shutil.copy(SHARED / "shopify_seeds" / f"shopify_{name}_data.csv", trial.landing / "shopify")
+    landed = trial.load("shopify")
+    assert (landed["customer"], landed["orders"], landed["order_line"], landed["abandoned_checkout"]) == (4, 8, 3, 3)
+    found = trial.conformed("shopify")
+    assert {row[2] for row in found["order"]} <= {"web", "store"}
+    assert all(row[5] is not None and row[4] for row in found["order"])
+    assert sum(len(found[s]) for s in ("order_line", "refund")) == 3 + landed["refund"]
+    assert {row[2] for row in found["consent"]} == {True, False}
+    left = [row for row in found["event"] if row[2] == "Checkout Abandoned"]
+    assert len(left) == 3
+    assert all(float(row[5]) > 0 for row in left)
+
+
+Handler = Callable[[Request], Any]
+
+
+def _serve(serve: Callable[[Starlette], str], *routes: Route) -> str:
+    """A server that refuses every fourth request, as vendors do under load."""
+    asked = [0]
+
+    def limited(handler: Handler) -> Handler:
+        async def answer(request: Request) -> Response:
+            asked[0] += 1
+            if asked[0] % 4 == 2:
+                return JSONResponse({"message": "slow down"}, 429, {"Retry-After": "0"})
+            result: Response = handler(request)
+            return result
+
+        return answer
+
+    return serve(Starlette(routes=[Route(r.path, limited(r.endpoint), methods=["GET"]) for r in routes]))
+
+
+def test_hubspot_pages_and_objects_that_changed(
+    trial: Trial, serve: Callable[[Starlette], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract: developers.hubspot.com, CRM v3 objects: `results`, `paging.next.after`. The second reading lands what changed."""
+    stamp = {"createdAt": "2026-01-01T00:00:00.000Z", "updatedAt": "2026-02-01T00:00:00.000Z", "archived": False}
+    objects = {
+        "contacts": [{"id": str(n), "properties": {"email": f"p{n}@x.example", "firstname": "", "associatedcompanyid": "9"}, **stamp}
+                     for n in range(5)],
+        "companies": [{"id": "9", "properties": {"name": "Nine", "domain": "Nine.example", "numberofemployees": "12"}, **stamp}],
+        "deals": [{"id": "7", "properties": {"dealstage": "closedwon", "amount": "10.50", "closedate": "2026-02-03T00:00:00Z"}, **stamp}],
+    }  # fmt: skip
+
+    def listed(request: Request) -> Response:
+        if request.headers["authorization"] != "Bearer pat-1":
+            return JSONResponse({"status": "error"}, 401)
+        rows, start = objects[request.path_params["kind"]], int(request.query_params.get("after", "0"))
+        page: dict[str, Any] = {"results": rows[start : start + 2]}
+        if start + 2 < len(rows):
+            page["paging"] = {"next": {"after": str(start + 2)}}
+        return JSONResponse(page)
+
+    monkeypatch.setenv("CDP_HUBSPOT_CRM__BASE_URL", _serve(serve, Route("/crm/v3/objects/{kind}", listed)))
+    monkeypatch.setenv("CDP_HUBSPOT_CRM__TOKEN", "pat-1")
+    assert trial.load("hubspot_crm") == {"contacts": 5, "companies": 1, "deals": 1}
+    objects["contacts"][3]["properties"]["firstname"] = "Mia"
+    objects["contacts"][3]["properties"]["favourite_lamp"] = {"new": True}
+    assert trial.load("hubspot_crm")["contacts"] == 1, "one changed"
+    found = trial.conformed("hubspot_crm")
+    assert len(found["identifiers"]) == 6
+    assert found["account"][0][:3] == ("9", "Nine", "nine.example")
+    assert (found["lead"][0][3], float(found["lead"][0][6])) == ("won", 10.5)
+
+
+def test_payments_pages_by_the_last_id(
+    trial: Trial, serve: Callable[[Starlette], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract: docs.stripe.com/api/pagination: `data`, `has_more`, `starting_after`. Yen has no smaller unit."""
+    charges = [
+        {"id": f"ch_{n}", "amount": 1050, "currency": "jpy" if n == 2 else "eur", "status": "failed" if n == 1 else "succeeded",
+         "created": 1772323200 + n, "billing_details": {"email": "mia@x.example"}, "metadata": {"order_id": f"o{n}"}}
+        for n in range(3)
+    ]  # fmt: skip
+    customers = [
+        {"id": "cus_1", "email": "mia@x.example", "name": "Mia", "created": 1772323200, "metadata": {"user_id": "u_1"}}
+    ]
+
+    def listed(rows: list[dict[str, Any]]) -> Handler:
+        def answer(request: Request) -> Response:
+            after = request.query_params.get("starting_after")
+            start = next((n + 1 for n, row in enumerate(rows) if row["id"] == after), 0)
+            return JSONResponse({"object": "list", "data": rows[start : start + 2], "has_more": start + 2 < len(rows)})
+
+        return answer
+
+    base = _serve(serve, Route("/v1/charges", listed(charges)), Route("/v1/customers", listed(customers)))
+    monkeypatch.setenv("CDP_PAYMENTS__BASE_URL", base)
+    monkeypatch.setenv("CDP_PAYMENTS__SECRET_KEY", "sk_test")
+    assert trial.load("payments") == {"customers": 1, "charges": 3}
+    found = trial.conformed("payments")
+    assert ("u_1", "mia@x.example", None) in found["identifiers"]
+    assert [(r[0], r[5], float(r[6]), r[7]) for r in found["event"]] == [
+        ("ch_0", "o0", 10.5, "EUR"), ("ch_2", "o2", 1050.0, "JPY"),
+    ]  # fmt: skip
+
+
+def test_salesforce_is_asked_from_the_last_change_on(
+    trial: Trial, serve: Callable[[Starlette], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contract: REST API Developer Guide, Query: `records`, `nextRecordsUrl` (a path), `done`. The second reading asks from there."""
+    rows = [
+        {"attributes": {"type": "Account"}, "Id": f"001{n}", "Name": f"A{n}", "Website": "https://www.A.example/about",
+         "NumberOfEmployees": 5, "CreatedDate": "2026-01-01T00:00:00.000+0000", "SystemModstamp": f"2026-01-0{n + 1}T00:00:00.000+0000"}
+        for n in range(3)
+    ]  # fmt: skip
+    asked: list[str] = []
+
+    def query(request: Request) -> Response:
+        q = parse_qs(str(request.url.query))["q"][0]
+        asked.append(q)
+        if "FROM Account" not in q:
+            return JSONResponse({"totalSize": 0, "done": True, "records": []})
+        since = q.split("SystemModstamp >= ")[1].split(" ")[0]
+        changed = [r for r in rows if r["SystemModstamp"] >= since]
+        page: dict[str, Any] = {"records": changed[:2], "done": len(changed) <= 2}
+        if not page["done"]:
+            page["nextRecordsUrl"] = "/services/data/v61.0/query/01g-2000"
+        return JSONResponse(page)
+
+    def more(request: Request) -> Response:
+        return JSONResponse({"records": rows[2:], "done": True})
+
+    base = _serve(
+        serve, Route("/services/data/v61.0/query", query), Route("/services/data/v61.0/query/{locator}", more)
+    )
+    monkeypatch.setenv("CDP_SALESFORCE__BASE_URL", base)
+    monkeypatch.setenv("CDP_SALESFORCE__TOKEN", "00D")
+    assert trial.load("salesforce") == {"accounts": 3}
+    assert trial.load("salesforce") == {}
+    assert "2026-01-03" in [q for q in asked if "FROM Account" in q][-1]
+    found = trial.conformed("salesforce")
+    assert [(r[0], r[2]) for r in found["account"]] == [
+        ("0010", "a.example"),
+        ("0011", "a.example"),
+        ("0012", "a.example"),
+    ]
