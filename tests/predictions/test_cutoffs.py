@@ -21,7 +21,7 @@ from predictions.features import check_outcome, compiled, rows_at
 from predictions.outcome_model import cutoffs_of
 
 EXAMPLES = int(os.environ.get("CDP_TEST_EXAMPLES", "5"))
-START = datetime(2026, 1, 1)
+START = datetime.fromisoformat("2026-01-01")  # UTC, without a zone as in the warehouse
 MODEL = """
 name: tried
 owner: data
@@ -141,7 +141,7 @@ def test_no_outcome_is_learnt_that_was_open_at_the_held_out_moment() -> None:
     model = document().value.root
     learnt, held_out = cutoffs_of(model, "2026-04-01T00:00:00")  # type: ignore[arg-type]
     horizon = timedelta(days=10)
-    assert datetime.fromisoformat(held_out) + horizon == datetime(2026, 4, 1)
+    assert datetime.fromisoformat(held_out) + horizon == datetime.fromisoformat("2026-04-01")
     assert learnt == sorted(learnt)
     assert all(datetime.fromisoformat(m) + horizon <= datetime.fromisoformat(held_out) for m in learnt)
 
