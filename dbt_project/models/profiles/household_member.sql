@@ -1,9 +1,13 @@
 -- Which household a person lives in. One row is one person of a household of at least two.
 -- household_id is the hash of the member who was founded first: it can be derived again from raw anywhere.
-{%- do connected_components(ref('household_tie'), 'household') %}
+{%- set edges = "select distinct left_key, right_key from " ~ ref('household_tie') %}
 
 with ties as (
     select * from {{ ref('household_tie') }}
+),
+
+labels as (
+    {{ connected_components(edges, 'household') }}
 ),
 
 founded as (
@@ -33,7 +37,7 @@ members as (
         labels.component_key,
         founded.first_sequence
     from reasons
-    inner join household_label as labels on {{ hash_key('reasons.person_id') }} = labels.node_key
+    inner join labels on {{ hash_key('reasons.person_id') }} = labels.node_key
     inner join founded on reasons.person_id = founded.person_id
 ),
 
