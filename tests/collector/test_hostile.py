@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from ingest.collector.addresses import ADDRESSES
 from tests.collector.running import Running
 
-EXAMPLES = int(os.environ.get("CDP_COLLECTOR_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("CDP_COLLECTOR_EXAMPLES", "40"))
 SEED = int(os.environ.get("CDP_COLLECTOR_SEED", "6"))
 ANSWERS = {200, 400, 401, 403, 408, 413, 415, 429, 431, 503}
 

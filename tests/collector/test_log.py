@@ -25,7 +25,7 @@ from ingest.collector.seen import Seen
 from ingest.collector.segments import framed, live, read_sealed, scan, sealed
 from tests.collector.running import Running, by_id
 
-CUTS = int(os.environ.get("CDP_COLLECTOR_CUTS", "60"))
+CUTS = int(os.environ.get("CDP_COLLECTOR_CUTS", "40"))
 
 
 def opened(folder: Path, **options: Any) -> Log:
