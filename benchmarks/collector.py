@@ -22,9 +22,14 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
+
+from ingest.collector.events import TYPES, Arrival, arrival_times, record_of
+from ingest.collector.log import Log
 from ingest.collector.segments import live, read_sealed, scan, sealed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -116,8 +121,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--memory-seconds", type=float, default=0)
-    parser.add_argument("--load-events", type=int, default=1_000_000)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--memory-rate", type=float, default=500, help="requests of 20 events a second")
+    parser.add_argument("--load-events", type=int, default=200_000, help="events that are landed in raw; 0: none")
+    parser.add_argument("--land", help=argparse.SUPPRESS)
+    parser.add_argument("--only", default="", help="batches, single, half or load")
     parser.add_argument("--client", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.client:
@@ -138,6 +145,9 @@ def main() -> None:
             )
         )
         return
+    if options.land:
+        print(json.dumps(_land()))
+        return
     with tempfile.TemporaryDirectory(prefix="cdp-bench-") as folder:
         figures: dict[str, Any] = {"disk": _disk(Path(folder))}
         runs = {"batches": (BATCH, 0.0), "single": (1, 0.0), "half": (1, 750.0)}
@@ -145,7 +155,9 @@ def main() -> None:
             if options.only in ("", name):
                 figures[name] = _measured(Path(folder) / name, options.seconds, batch, rate)
         if options.memory_seconds:
-            figures["memory"] = _measured(Path(folder) / "memory", options.memory_seconds, BATCH, 500.0)
+            figures["memory"] = _measured(Path(folder) / "memory", options.memory_seconds, BATCH, options.memory_rate)
+        if options.load_events and options.only in ("", "load"):
+            figures["load"] = _loaded(Path(folder) / "load", options.load_events)
     print(json.dumps(figures, indent=2))
 
 
@@ -176,11 +188,11 @@ def _measured(data: Path, seconds: float, batch: int, rate: float) -> dict[str, 
             _client(port, min(1.0, seconds / 4), batch, "warm", rate)
             before, memory = _cpu(server.pid), [_resident(server.pid)]
             parts, part_seconds = (10, seconds / 10) if seconds > 60 else (1, seconds)
-            begun, answers = time.perf_counter(), []
+            took, answers = 0.0, []
             for part in range(parts):
                 answers.append(_client(port, part_seconds, batch, f"run{part}", rate))
+                took += part_seconds
                 memory.append(_resident(server.pid))
-            took = time.perf_counter() - begun - parts * _START_SECONDS
             cpu = _cpu(server.pid) - before
         finally:
             server.send_signal(signal.SIGTERM)
@@ -199,9 +211,6 @@ def _measured(data: Path, seconds: float, batch: int, rate: float) -> dict[str, 
         "resident_mb": memory,
         "records_on_disk_less_acknowledged": _stored(data / "collector", b"run") - acknowledged,
     }
-
-
-_START_SECONDS = 0.0
 
 
 def _client(port: int, seconds: float, batch: int, name: str, rate: float) -> dict[str, Any]:
@@ -223,6 +232,58 @@ def _port(server: subprocess.Popen[str]) -> int:
         except ValueError:
             continue
     raise SystemExit("the collector did not say its port")
+
+
+def _loaded(data: Path, events: int) -> dict[str, Any]:
+    """Land events that the log has in many segments, as a fresh process; the share of that process's profile by its parts."""
+    log = Log(data / "collector", segment_bytes=16 * 1024**2)
+    log.open()
+    arrival_ = datetime(2026, 3, 1, 10, tzinfo=UTC)
+    arrival = Arrival("web", "web", frozenset(TYPES), arrival_, arrival_times(arrival_), None, 512 * 1024)
+
+    async def fill() -> None:
+        for first in range(0, events, 5000):
+            numbers = range(first, min(events, first + 5000))
+            made = [orjson.loads(EVENT % (b"load", n, n % 200_000, n % 50_000)) for n in numbers]
+            await log.append([record_of(event, arrival)[1] for event in made], [])
+
+    asyncio.run(fill())
+    log.close()
+    command = [sys.executable, "-m", "benchmarks.collector", "--land", "yes"]
+    environment = os.environ | {"CDP_DATA_DIR": str(data)}
+    begun = time.perf_counter()
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    found = dict(json.loads(done.stdout))
+    assert found["rows"] == events
+    seconds = time.perf_counter() - begun
+    return found | {"seconds": round(seconds, 1), "events_per_cpu_second": round(events / found["cpu_seconds"])}
+
+
+def _land() -> dict[str, Any]:
+    """Land what the log has; where the time went, by the functions that the load consists of."""
+    import cProfile
+    import pstats
+
+    from cdp.settings import get_settings
+    from cdp.sources import one_source
+    from cdp.warehouse import writer_lock
+    from ingest.pipeline import import_dlt, run_source
+
+    import_dlt()
+    settings, profile = get_settings(), cProfile.Profile()
+    with writer_lock(settings):
+        profile.enable()
+        loaded = run_source(one_source("collector", settings).value, settings)
+        profile.disable()
+    spent = {key[2]: round(row[3], 2) for key, row in pstats.Stats(profile).stats.items()}  # type: ignore[attr-defined]
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    parts = ("read_sealed", "_add", "json_relation", "type", "extract", "normalize", "load")
+    return {
+        "rows": loaded.total,
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 2),
+        "seconds_by_part": {name: spent[name] for name in parts if name in spent},
+        "peak_memory_mb": used.ru_maxrss // 1024,
+    }
 
 
 def _stored(folder: Path, mark: bytes) -> int:

@@ -197,9 +197,13 @@ class Log:
 
     async def keep_rotating(self) -> None:
         """Close the live file when it is old, also when nothing comes any more. Runs until cancelled."""
+        failed = 0
         while True:
             await asyncio.sleep(min(1.0, self._rotate_seconds / 4))
             await asyncio.wrap_future(self._writer.submit(self._rotate_when_due))
+            if self.counters.failed_seals > failed:
+                failed = self.counters.failed_seals
+                self._sealer.submit(seal_all, self.folder, self._day, self.counters, but_last=True)
 
     # ---- in the writer's thread
 
@@ -231,13 +235,14 @@ class Log:
         self._switch()
 
     def _rotate_when_due(self) -> None:
-        if not self._records or self._torn:
-            return
-        if self._durable >= self._segment_bytes or monotonic() - self._opened_at >= self._rotate_seconds:
-            try:
+        is_due = self._durable >= self._segment_bytes or monotonic() - self._opened_at >= self._rotate_seconds
+        try:
+            if self._torn:
+                self._repair()
+            elif self._records and is_due:
                 self._switch()
-            except OSError:
-                self._torn = True  # the next commit mends it; what is acknowledged is in the closed file
+        except OSError:
+            self._torn = True  # tried again by the next commit, or in a second
 
     def _switch(self) -> None:
         """Go on in a new live file, and have the old one compressed."""
@@ -253,7 +258,8 @@ class Log:
 
     def _end_live(self) -> None:
         if self._torn and self._live:
-            os.truncate(self._live.path, self._durable)
+            with contextlib.suppress(OSError):
+                os.truncate(self._live.path, self._durable)
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -57,6 +57,8 @@ def day_of(folder: Path, today: Day) -> str:
 
 def recover(folder: Path, today: Day, counters: Counters) -> int:
     """Seal live files that were left behind, without their torn ends; the number behind all records. Raises OSError."""
+    for half in folder.glob("*/*.new"):
+        half.unlink()
     done = {segment.first: segment for segment in sealed(folder)}
     for segment in live(folder):
         if segment.first not in done:
