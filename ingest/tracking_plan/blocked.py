@@ -77,8 +77,11 @@ def _of_table(con: duckdb.DuckDBPyConnection, source: Source, table: str) -> lis
         ).fetchall()
         if not c.startswith(_INTERNAL) and not c.endswith("__v_text")
     ]
+    nested = {n for n, c in source.tables[table].columns.items() if c.type == "json"}  # in raw it is text
     pairs = ", ".join(
-        f"case when landed.{quoted(c)} is not null then {literal(json.dumps(fields.get(c, c)) + ':')} || to_json(landed.{quoted(c)}) end"
+        f"case when landed.{quoted(c)} is not null then {literal(json.dumps(fields.get(c, c)) + ':')} || "
+        + (f"landed.{quoted(c)}" if c in nested else f"to_json(landed.{quoted(c)})")
+        + " end"
         for c in columns
     )
     return con.execute(

@@ -37,7 +37,7 @@ def connection() -> duckdb.DuckDBPyConnection:
     con.execute("set TimeZone = 'UTC'")
     con.execute(
         "create table source__website__events (_cdp_sequence bigint, message_id varchar, type varchar, event varchar, "
-        'name varchar, properties json, traits json, context json, "timestamp" timestamptz)'
+        'name varchar, properties varchar, traits varchar, context varchar, "timestamp" timestamptz)'
     )
     return con
 
