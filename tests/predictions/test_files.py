@@ -129,7 +129,7 @@ def test_a_declared_leak_is_refused(tmp_path: Path) -> None:
         (10, "features: [visit]\n", 'did you mean "visits"?'),
         (10, "filled_later: [nothing]\n", "there is no column nothing"),
         (10, "label: bough\n", 'did you mean "bought"?'),
-        (10, "label: visits\nfeatures: [visits]\n", "too little"),
+        (10, "label: visits\nfeatures: [visits]\n", "is the label and a feature"),
     ],
 )
 def test_a_file_that_cannot_be_learnt_from(tmp_path: Path, rows: int, more: str, said: str) -> None:

@@ -171,6 +171,7 @@ def test_a_file_that_is_no_model_is_refused_and_runs_nothing(tmp_path: Path) -> 
     broken = json.loads(canonical(artifact))
     broken["learned"]["weights"] = broken["learned"]["weights"][1:]
     wrong.append(json.dumps(broken).encode())
+    broken = json.loads(canonical(artifact))
     broken["learned"]["intercept"] = float("nan")
     wrong.append(json.dumps(broken).encode())
     for data in wrong:
