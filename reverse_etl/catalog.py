@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cdp.declarations import Document, load, suggest
 from cdp.errors import DeclarationError
 from cdp.settings import Settings
-from reverse_etl import contract
-from reverse_etl.declaration import FieldMap, Sync
+from reverse_etl import contract, template
+from reverse_etl.declaration import FieldMap, FileSource, Sync
 from reverse_etl.destination_spec import DestinationSpec, FieldRule, FieldType, ObjectSpec
 
 DESTINATIONS = Path(__file__).resolve().parent / "destinations"
@@ -39,11 +39,26 @@ class ResolvedSync:
     object: ObjectSpec
     fields: tuple[MappedField, ...]
     options: dict[str, str]
+    source: contract.Contract
+    merges: contract.Contract | None
+    # What the ledger, the locks and the logs call it: its name, and `name@destination` when it is sent elsewhere.
+    ledger_name: str
 
     @property
-    def relation(self) -> tuple[str, str]:
-        """Schema and name of the source in the warehouse."""
-        return contract.SCHEMA, self.sync.source
+    def settings_name(self) -> str:
+        """Whose settings it uses: CDP_<this>__<KEY>."""
+        return f"{self.spec.name}_{self.sync.account}" if self.sync.account else self.spec.name
+
+    @property
+    def in_doubt(self) -> str:
+        """What is done with rows whose arrival is unknown: resend, same_key, read_back or hold."""
+        if self.sync.in_doubt:
+            return self.sync.in_doubt
+        if self.object.repeat == "harmless":
+            return "resend"
+        if self.object.repeat == "idempotency_key":
+            return "same_key"
+        return "read_back" if self.object.reads_back else "hold"
 
 
 def sync_names(settings: Settings) -> list[str]:
@@ -77,8 +92,13 @@ def resolve_all(settings: Settings) -> list[ResolvedSync]:
     return resolved
 
 
-def resolve(name: str, settings: Settings) -> ResolvedSync:
-    """Read and check one sync. Raises DeclarationError listing everything that is wrong with it."""
+def resolve(
+    name: str, settings: Settings, *, destination: str | None = None, account: str | None = None
+) -> ResolvedSync:
+    """Read and check one sync. Raises DeclarationError listing everything that is wrong with it.
+
+    `destination` and `account` replace the declared ones; such a sync has a state of its own.
+    """
     names = sync_names(settings)
     if name not in names:
         raise DeclarationError(
@@ -88,13 +108,17 @@ def resolve(name: str, settings: Settings) -> ResolvedSync:
             fix=suggest(name, names) or f"add {name}.yml",
         )
     document = load(_folder(settings) / f"{name}.yml", Sync)
+    if destination is not None or account is not None:
+        elsewhere = {"destination": destination or document.value.destination, "account": account}
+        document = replace(document, value=document.value.model_copy(update=elsewhere))
     sync = document.value
     if sync.name != name:
         raise document.error(("name",), f'is "{sync.name}"', expected=f'the file\'s name, "{name}"')
     spec, target = _target(document)
     source = _source(document, settings)
     errors: list[DeclarationError] = []
-    _check_purpose(document, source, errors)
+    _check_purpose(document, source, target, errors)
+    merges = _merges(document, settings, errors)
     if sync.mode not in target.modes:
         errors.append(
             document.error(
@@ -108,11 +132,15 @@ def resolve(name: str, settings: Settings) -> ResolvedSync:
     ]
     _check_key(document, target, source, errors)
     options = _options(document, target, errors)
+    _check_names(document, errors)
     if errors:
         raise DeclarationError("\n".join(error.render() for error in errors))
     # Sorted, so that the order in the file is not part of what was sent.
     fields.sort(key=lambda field: field.name)
-    return ResolvedSync(sync, spec, target, tuple(fields), options)
+    elsewhere_name = (
+        "" if destination is None and account is None else f"{name}@{spec.name}{'_' + account if account else ''}"
+    )
+    return ResolvedSync(sync, spec, target, tuple(fields), options, source, merges, elsewhere_name or name)
 
 
 def _folder(settings: Settings) -> Path:
@@ -140,18 +168,74 @@ def _target(document: Document[Sync]) -> tuple[DestinationSpec, ObjectSpec]:
 
 
 def _source(document: Document[Sync], settings: Settings) -> contract.Contract:
+    written = document.value.source
+    if isinstance(written, FileSource):
+        return contract.of_file(written, document.value.consent_purpose, settings)
+    return _model(document, ("source",), written, settings)
+
+
+def _model(document: Document[Sync], keys: tuple[str, ...], name: str, settings: Settings) -> contract.Contract:
     known = contract.names(settings)
-    if document.value.source not in known:
+    if name not in known:
         raise document.error(
-            ("source",),
-            f'there is no contract of a model "{document.value.source}"',
-            expected="one of " + ", ".join(known) if known else f"{document.value.source}.yml beside the model",
-            fix=suggest(document.value.source, known),
+            keys,
+            f'there is no contract of a model "{name}"',
+            expected="one of " + ", ".join(known) if known else f"{name}.yml beside the model",
+            fix=suggest(name, known),
         )
-    return contract.read(document.value.source, settings)
+    return contract.read(name, settings)
 
 
-def _check_purpose(document: Document[Sync], source: contract.Contract, errors: list[DeclarationError]) -> None:
+def _merges(document: Document[Sync], settings: Settings, errors: list[DeclarationError]) -> contract.Contract | None:
+    name = document.value.merges
+    if name is None:
+        return None
+    try:
+        found = _model(document, ("merges",), name, settings)
+    except DeclarationError as error:
+        errors.append(error)
+        return None
+    missing = {"person_id", "merged_into"} - found.columns.keys()
+    if missing:
+        errors.append(
+            document.error(
+                ("merges",), f"{name} has no column {', '.join(sorted(missing))}", expected="person_id and merged_into"
+            )
+        )
+    return found
+
+
+# Purposes that allow a message on a channel.
+_CHANNEL_PURPOSES = {
+    "email": ("marketing_email", "service"),
+    "sms": ("marketing_sms", "service"),
+    "wechat": ("marketing_wechat", "service"),
+    "push": ("marketing_email", "marketing_sms", "marketing_wechat", "service"),
+}
+
+
+def _check_purpose(
+    document: Document[Sync], source: contract.Contract, target: ObjectSpec, errors: list[DeclarationError]
+) -> None:
+    purpose = document.value.consent_purpose
+    if target.message and purpose not in _CHANNEL_PURPOSES[target.message]:
+        errors.append(
+            document.error(
+                ("consent_purpose",),
+                f"is {purpose}, and the object is a message by {target.message}",
+                expected="one of " + ", ".join(_CHANNEL_PURPOSES[target.message]),
+            )
+        )
+    person = document.value.person
+    if person is not None and person not in source.columns:
+        errors.append(
+            document.error(
+                ("person",),
+                f'{source.model} has no column "{person}"',
+                expected="one of " + ", ".join(source.columns),
+                fix=suggest(person, list(source.columns)),
+            )
+        )
     if document.value.consent_purpose != source.consent_purpose:
         errors.append(
             document.error(
@@ -167,21 +251,22 @@ def _field(
     document: Document[Sync], name: str, target: ObjectSpec, source: contract.Contract, errors: list[DeclarationError]
 ) -> MappedField | None:
     mapped, keys = document.value.fields[name], ("fields", name)
-    column_type = source.columns.get(mapped.column)
+    column_type = _origin(document, mapped, keys, source, errors)
     if column_type is None:
+        return None
+    if mapped.write == "if_empty" and not target.reads_back:
         errors.append(
             document.error(
-                (*keys, "column"),
-                f'{source.model} has no column "{mapped.column}"',
-                expected="one of " + ", ".join(source.columns),
-                fix=suggest(mapped.column, list(source.columns)),
+                (*keys, "write"),
+                f"{document.value.destination} cannot be asked what stands in a field of {document.value.object}",
+                expected="always",
             )
         )
-        return None
     kind = mapped.cast or column_type
     rule, others = target.fields.get(name), target.other_fields
     if rule is None and others is not None and name.startswith(others.prefix):
-        return MappedField(name, mapped, FieldRule(type=kind, pii=others.pii), column_type, True)
+        rule = FieldRule(type=kind, pii=others.pii, normalise=mapped.normalise, hash=mapped.hash)
+        return MappedField(name, mapped, rule, column_type, True)
     if rule is None:
         accepted = ", ".join(target.fields) + (f", or a name that begins with {others.prefix}" if others else "")
         errors.append(
@@ -197,20 +282,57 @@ def _field(
         errors.append(
             document.error(
                 keys,
-                f"{mapped.column} is {kind}, the field takes {rule.type}",
+                f"{mapped.column or 'the value'} is {kind}, the field takes {rule.type}",
                 expected=rule.type,
                 fix=f"add `cast: {rule.type}`",
             )
         )
         return None
+    rule = rule.model_copy(update={"normalise": mapped.normalise or rule.normalise, "hash": mapped.hash or rule.hash})
     return MappedField(name, mapped, rule, column_type, False)
+
+
+def _origin(
+    document: Document[Sync],
+    mapped: FieldMap,
+    keys: tuple[str, ...],
+    source: contract.Contract,
+    errors: list[DeclarationError],
+) -> FieldType | None:
+    """Kind of value that a field's origin has; None when it is wrong."""
+    if (mapped.normalise or mapped.hash) and (mapped.cast or "text") != "text":
+        errors.append(document.error(keys, "normalise and hash work on texts", expected="cast: text"))
+    if mapped.value is not None:
+        kinds: dict[type, FieldType] = {bool: "boolean", int: "integer", float: "number", str: "text"}
+        return kinds[type(mapped.value)]
+    try:
+        named = [mapped.column] if mapped.column else template.columns(mapped.template or "")
+    except ValueError as error:
+        errors.append(document.error((*keys, "template"), f"has {error}"))
+        return None
+    for column in named:
+        if column not in source.columns:
+            place = "column" if mapped.column else "template"
+            errors.append(
+                document.error(
+                    (*keys, place),
+                    f'{source.model} has no column "{column}"',
+                    expected="one of " + ", ".join(source.columns),
+                    fix=suggest(str(column), list(source.columns)),
+                )
+            )
+            return None
+        if mapped.template and source.columns[str(column)] == "list":
+            errors.append(document.error((*keys, "template"), f"{column} is a list", expected="columns of one value"))
+            return None
+    return source.columns[mapped.column] if mapped.column else "text"
 
 
 def _check_key(
     document: Document[Sync], target: ObjectSpec, source: contract.Contract, errors: list[DeclarationError]
 ) -> None:
     sync = document.value
-    by_column = {mapped.column: name for name, mapped in sync.fields.items()}
+    by_column = {mapped.column: name for name, mapped in sync.fields.items() if mapped.column}
     for position, column in enumerate(sync.key):
         if column not in source.columns:
             errors.append(
@@ -231,6 +353,15 @@ def _check_key(
                 fix="map them under fields and name their columns as key",
             )
         )
+
+
+def _check_names(document: Document[Sync], errors: list[DeclarationError]) -> None:
+    seen: dict[str, str] = {}
+    for name in document.value.fields:
+        if (other := seen.setdefault(name.lower(), name)) != name:
+            errors.append(
+                document.error(("fields", name), f"differs from {other} only in case", expected="one of the two")
+            )
 
 
 def _options(document: Document[Sync], target: ObjectSpec, errors: list[DeclarationError]) -> dict[str, str]:

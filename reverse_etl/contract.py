@@ -1,4 +1,4 @@
-"""Reads the contract of a `snd_` model from the YAML beside it: columns, types, and the consent it filters on."""
+"""What a sync's source promises: the contract of a `snd_` model from the YAML beside it, or a declared file."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from sqlglot import exp
 
 from cdp.declarations import load
 from cdp.errors import DeclarationError
 from cdp.settings import Settings
+from reverse_etl.declaration import FileSource
 from reverse_etl.destination_spec import FieldType
 
 SCHEMA = "activation"
@@ -41,6 +43,16 @@ _KINDS: dict[str, FieldType] = {
     "timestamp": "datetime",
 }
 
+_FILE_TYPES: dict[FieldType, str] = {
+    "text": "VARCHAR",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "datetime": "TIMESTAMP",
+    "list": "VARCHAR[]",
+}
+
 
 class _Column(BaseModel):
     model_config = ConfigDict(extra="ignore")
@@ -62,12 +74,30 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class Contract:
-    """What dbt promises about a model: column name -> kind of value."""
+    """What is promised about a source: column name -> kind of value. `files`: a path pattern instead of a model."""
 
     model: str
-    path: Path
     columns: dict[str, FieldType]
     consent_purpose: str
+    files: Path | None = None
+
+    @property
+    def relation(self) -> str:
+        """The source in SQL."""
+        if self.files is None:
+            return f"{_identifier(SCHEMA)}.{_identifier(self.model)}"
+        path = exp.Literal.string(str(self.files)).sql("duckdb")
+        if self.files.suffix == ".parquet":
+            return f"read_parquet({path})"
+        types = ", ".join(
+            f"{exp.Literal.string(name).sql('duckdb')}: '{_FILE_TYPES[kind]}'" for name, kind in self.columns.items()
+        )
+        return f"read_csv({path}, header = true, types = {{{types}}}, nullstr = '', quote = '\"', escape = '\"')"
+
+
+def of_file(source: FileSource, consent_purpose: str, settings: Settings) -> Contract:
+    """The contract that a sync declares for its files."""
+    return Contract(source.file, dict(source.columns), consent_purpose, settings.landing_path / source.file)
 
 
 def names(settings: Settings) -> list[str]:
@@ -102,7 +132,11 @@ def read(model: str, settings: Settings) -> Contract:
     columns: dict[str, FieldType] = {}
     for number, column in enumerate(candidate.columns):
         columns[column.name] = _kind(column, document.where(*here, "columns", number))
-    return Contract(model, path, columns, str(purpose))
+    return Contract(model, columns, str(purpose))
+
+
+def _identifier(name: str) -> str:
+    return exp.to_identifier(name, quoted=True).sql("duckdb")
 
 
 def _kind(column: _Column, where: str) -> FieldType:

@@ -1,36 +1,38 @@
-"""Deliver: send a plan's rows batch by batch, the intent written before each, the outcome after."""
+"""Deliver: a plan's rows go out window by window; what is meant is written down before, what came of it after.
+
+A window is a number of batches that are sent side by side. One transaction closes a window and opens the next, so that
+the ledger costs one write to disk a window and not one a row. After a crash the open window is in doubt. Where sending
+twice does harm, a window is no wider than what is under way at once.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from cdp.errors import CdpError
-from reverse_etl import masking
-from reverse_etl.destination import (
-    UNREADABLE,
-    Batch,
-    BatchRejectedError,
-    Client,
-    Outcome,
-    Result,
-    Row,
-    Status,
-    UnavailableError,
-)
+from reverse_etl import messages
+from reverse_etl.batches import Portion, idempotency_key, portions, rows_of
+from reverse_etl.catalog import ResolvedSync
+from reverse_etl.consent import ConsentGate
+from reverse_etl.destination import Outcome, Result
+from reverse_etl.ledger import Intended, Ledger, Message, Settled
+from reverse_etl.ledger_codec import BATCH_COLUMNS
+from reverse_etl.pace import Pace
+from reverse_etl.send import NOT_SENT, Answer, Sender
 
 if TYPE_CHECKING:
-    from reverse_etl.ledger import Ledger
-    from reverse_etl.plan import Plan
+    import pyarrow as pa
 
 T = TypeVar("T")
 
-# After so many batches in a row without a usable answer the rest is left to the next run.
-_GIVE_UP_AFTER = 3
+# Batches of a window beyond those under way at once, where sending again does no harm.
+_WINDOW = 16
 
 
 @dataclass
@@ -43,93 +45,170 @@ class Delivery:
     error: CdpError | None = None
 
 
-def deliver(plan: Plan, client: Client, ledger: Ledger, run_id: str, as_of: str) -> Delivery:
-    """Send all operations of a plan. Never raises for what the destination answers: `error` carries what ended it."""
-    delivery, without_answer = Delivery(), 0
-    sync = plan.resolved.sync
-    batches = batches_of(plan, as_of)
-    for batch in batches:
-        changing = [row for row in batch.rows if row.operation != "unchanged"]
-        ledger.intend(sync.name, run_id, changing)
-        try:
-            outcomes, answered = _send(client, batch)
-        except CdpError as error:
-            # Refused credentials: nothing of the batch was applied, and no later batch can fare better.
-            outcomes = {row.key: Outcome("failed", error.what) for row in changing}
-            answered, delivery.error = True, error
-        outcomes = {row.key: _complete(row, outcomes.get(row.key)) for row in changing}
-        ledger.record(sync.name, run_id, changing, outcomes)
-        delivery.outcomes.update((row.operation, outcomes[row.key].status) for row in changing)
-        without_answer = 0 if answered else without_answer + 1
-        if delivery.error or without_answer >= _GIVE_UP_AFTER:
-            delivery.not_attempted = sum(row.operation != "unchanged" for later in batches for row in later.rows)
-            delivery.message = (
-                delivery.error.what
-                if delivery.error
-                else f"{plan.resolved.spec.name} gave no usable answer to {without_answer} batches in a row: "
-                + next(o.reason for o in outcomes.values())
-            )
-            break
-    return delivery
+@dataclass
+class Delivering:
+    """What a delivery works with."""
 
+    resolved: ResolvedSync
+    ledger: Ledger
+    sender: Sender
+    pace: Pace
+    gate: ConsentGate
+    run_id: str
+    rules: messages.MessagePolicy
+    # The wall clock, in UTC: only caps and quiet hours look at it.
+    clock: Callable[[], datetime]
+    delivery: Delivery = field(default_factory=Delivery)
+    _settled: list[Settled] = field(default_factory=list)
+    _next: int = 0
 
-def batches_of(plan: Plan, as_of: str) -> Iterator[Batch]:
-    """A plan's rows in batches: never more than the destination takes, groups never torn; kinds mix only there."""
-    spec, sync = plan.resolved.object, plan.resolved.sync
+    @property
+    def name(self) -> str:
+        """Of the sync in the ledger."""
+        return self.resolved.ledger_name
 
-    def batch(rows: Sequence[Row]) -> Batch:
-        marks = hashlib.sha256("".join(f"{row.key}\0{row.payload_hash}\0" for row in rows).encode()).hexdigest()
-        return Batch(sync.name, sync.object, sync.mode, rows, plan.resolved.options, as_of, marks)
+    def deliver(self, operations: pa.Table) -> Delivery:
+        """Send all rows of a plan. Never raises for what the destination answers: `error` carries what ended it."""
+        self._next = self.ledger.next_number(self.name)
+        wanted = self._forget(operations)
+        allowed, refused = self.gate.check(wanted)
+        self._keep_back(wanted, refused)
+        with ThreadPoolExecutor(self.resolved.spec.concurrency) as pool:
+            for _, phase in itertools.groupby(portions(allowed, self.resolved), key=lambda portion: portion.phase):
+                for window in _chunks(phase, self._width()):
+                    if self.delivery.message or self._stopped():
+                        self.delivery.not_attempted += sum(self._changing(allowed, portion) for portion in window)
+                    else:
+                        self._window(pool, allowed, window)
+        self._close()
+        return self.delivery
 
-    if spec.delivery == "snapshot":
-        yield batch([row for row, _ in _rows(plan)])
-    elif spec.batch.group_by:
-        groups = ([row for row, _ in group] for _, group in itertools.groupby(_rows(plan), key=lambda pair: pair[1]))
-        for several in _chunks(groups, spec.batch.rows):
-            yield batch([row for group in several for row in group])
-    else:
-        for _, same_kind in itertools.groupby(_rows(plan), key=lambda pair: pair[0].operation == "delete"):
-            for pairs in _chunks(same_kind, spec.batch.rows):
-                yield batch([row for row, _ in pairs])
+    def resend(self, batch: Intended) -> Answer:
+        """Send a batch of an earlier run once more, under its own key, as a batch of this run."""
+        self.ledger.advance(self.name, self.run_id, intend=[batch])
+        answer = self.sender.send(rows_of(batch.rows), batch.idempotency_key)
+        self.ledger.advance(self.name, self.run_id, settle=[Settled(batch, answer.result)])
+        self._count(batch, answer.result)
+        return answer
 
+    def _window(self, pool: ThreadPoolExecutor, allowed: pa.Table, window: Sequence[Portion]) -> None:
+        tables = [allowed.slice(portion.start, portion.length) for portion in window]
+        if self.gate.moved():
+            checked = [self.gate.check(table) for table in tables]
+            for table, (_, refused) in zip(tables, checked, strict=True):
+                self._keep_back(table, refused)
+            tables = [table for table, _ in checked]
+        if self.resolved.object.message:
+            with self.ledger.message_lock():
+                tables, noted = self._capped(tables)
+                intended = self._intend(tables, noted)
+        else:
+            intended = self._intend(tables, {})
+        jobs = [(rows_of(table), batch) for table, batch in zip(tables, intended, strict=True) if table.num_rows]
+        answers = list(pool.map(lambda job: self.sender.send(job[0], job[1].idempotency_key), jobs))
+        for (_, batch), answer in zip(jobs, answers, strict=True):
+            self._settled.append(Settled(batch, answer.result))
+            self._count(batch, answer.result)
+            if answer.error is not None and self.delivery.error is None:
+                self.delivery.error = answer.error
+        self.delivery.message = self.sender.breaker.reason
 
-def _send(client: Client, batch: Batch) -> tuple[dict[str, Outcome], bool]:
-    """Outcomes by key, and whether the destination answered. A refused batch is halved down to the bad rows."""
-    changing = [row for row in batch.rows if row.operation != "unchanged"]
-    is_delete = all(row.operation == "delete" for row in batch.rows)
-    try:
-        call: Callable[[Batch], Result] = client.delete if is_delete and hasattr(client, "delete") else client.write
-        result = call(batch)
-        return {row.key: result.outcome(row.key) for row in changing}, True
-    except UnavailableError as error:
-        status: Status = "in_doubt" if error.effect_unknown else "failed"
-        return {row.key: Outcome(status, str(error), error.code) for row in changing}, False
-    except UNREADABLE as error:
-        reason = f"the answer cannot be read ({type(error).__name__})"
-        return {row.key: Outcome("in_doubt", reason) for row in changing}, False
-    except BatchRejectedError as error:
-        if len(changing) <= 1 or len(changing) != len(batch.rows):
-            return {row.key: Outcome("rejected", str(error), error.code) for row in changing}, True
-    middle, answered = len(changing) // 2, True
-    outcomes: dict[str, Outcome] = {}
-    for half in (changing[:middle], changing[middle:]):
-        found, heard = _send(client, replace(batch, rows=half))
-        outcomes.update(found)
-        answered = answered and heard
-    return outcomes, answered
+    def _intend(self, tables: Sequence[pa.Table], noted: dict[int, list[Message]]) -> list[Intended]:
+        """Close the window before and open this one, in one transaction."""
+        import pyarrow.compute as pc
 
+        intended = []
+        for position, table in enumerate(tables):
+            # Unchanged rows only fill up a snapshot; they are not part of what is meant.
+            rows = table.filter(pc.not_equal(table["operation"], "unchanged")).select(BATCH_COLUMNS)
+            number = self._next + position
+            intended.append(Intended(number, rows, idempotency_key(self.name, number, rows)))
+        self._next += len(tables)
+        self.ledger.advance(
+            self.name,
+            self.run_id,
+            settle=self._settled,
+            intend=[batch for batch in intended if batch.rows.num_rows],
+            messages=noted,
+        )
+        self._settled = []
+        return intended
 
-def _complete(row: Row, outcome: Outcome | None) -> Outcome:
-    if outcome is None:
-        return Outcome("in_doubt", "the destination did not say what became of the row")
-    return replace(outcome, reason=masking.redact(outcome.reason, row.payload)) if outcome.reason else outcome
+    def _capped(self, tables: Sequence[pa.Table]) -> tuple[list[pa.Table], dict[int, list[Message]]]:
+        """Tables without the rows that caps or quiet hours hold back, and the messages of the others by batch."""
+        channel, now = str(self.resolved.object.message), self.clock()
+        rows = [
+            (key, person or key)
+            for table in tables
+            for key, person in zip(table["key"].to_pylist(), table["person"].to_pylist(), strict=True)
+        ]
+        held = messages.suppressed(self.rules, channel, rows, self.ledger, now)
+        left = [self._keep_back(table, held) for table in tables]
+        noted: dict[int, list[Message]] = {}
+        for position, table in enumerate(left, start=self._next):
+            pairs = zip(table["key"].to_pylist(), table["person"].to_pylist(), strict=True)
+            noted[position] = [Message(key, person or key, channel, now.replace(tzinfo=None)) for key, person in pairs]
+        return left, noted
 
+    def _forget(self, operations: pa.Table) -> pa.Table:
+        """Note keys that are no longer remembered, without a call; the rows that are left."""
+        import pyarrow.compute as pc
 
-def _rows(plan: Plan) -> Iterator[tuple[Row, str]]:
-    """Rows with the text by which they are grouped."""
-    for chunk in plan.operations.to_batches(max_chunksize=10_000):
-        for r in chunk.to_pylist():
-            yield Row(r["key"], r["operation"], r["payload"], r["payload_hash"], r["in_doubt"]), r["group_key"]
+        forgotten = pc.equal(operations["operation"], "forget")
+        rows = operations.filter(forgotten)
+        if rows.num_rows:
+            self._note(rows, Result(others=Outcome("succeeded")))
+        return operations.filter(pc.invert(forgotten))
+
+    def _keep_back(self, table: pa.Table, outcomes: dict[str, Outcome]) -> pa.Table:
+        """Note rows that are not sent, with their reason; the rows that are left."""
+        if not outcomes or not table.num_rows:
+            return table
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        is_held = pc.is_in(table["key"], pa.array(list(outcomes), pa.string()))
+        held = table.filter(is_held)
+        if held.num_rows:
+            keys = held["key"].to_pylist()
+            self._note(held, Result({key: outcomes[key] for key in keys}))
+            operations = held["operation"].to_pylist()
+            self.delivery.outcomes.update((o, outcomes[k].status) for k, o in zip(keys, operations, strict=True))
+        return table.filter(pc.invert(is_held))
+
+    def _note(self, rows: pa.Table, result: Result) -> None:
+        """Rows that are decided without a call."""
+        batch = Intended(self._next, rows.select(BATCH_COLUMNS), "")
+        self._next += 1
+        self.ledger.advance(self.name, self.run_id, kept_back=[Settled(batch, result)])
+
+    def _count(self, batch: Intended, result: Result) -> None:
+        keys, operations = batch.rows["key"].to_pylist(), batch.rows["operation"].to_pylist()
+        for key, operation in zip(keys, operations, strict=True):
+            outcome = result.outcome(key)
+            if outcome.code == NOT_SENT:
+                self.delivery.not_attempted += 1
+            else:
+                self.delivery.outcomes[operation, outcome.status] += 1
+
+    def _close(self) -> None:
+        if self._settled:
+            self.ledger.advance(self.name, self.run_id, settle=self._settled)
+            self._settled = []
+
+    def _stopped(self) -> bool:
+        if reason := self.pace.stopped:
+            self.delivery.message = reason
+        return bool(reason)
+
+    def _width(self) -> int:
+        under_way = self.resolved.spec.concurrency
+        return under_way if self.resolved.object.repeat == "harmful" else max(_WINDOW, 4 * under_way)
+
+    @staticmethod
+    def _changing(table: pa.Table, portion: Portion) -> int:
+        operations = table["operation"].slice(portion.start, portion.length).to_pylist()
+        return sum(operation != "unchanged" for operation in operations)
 
 
 def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 RowOperation = Literal["create", "update", "append", "delete", "merge", "unchanged"]
 # `failed`: certainly not applied, worth another try. `in_doubt`: it may have been applied although no answer says so.
-Status = Literal["succeeded", "rejected", "failed", "in_doubt"]
+# Clients say these four; the engine adds rows that it did not send, and doubts that something later has decided.
+Status = Literal["succeeded", "rejected", "failed", "in_doubt", "invalid", "suppressed", "superseded"]
 
 
 @dataclass(frozen=True)
@@ -171,14 +172,15 @@ class SchemaGoneError(Exception):
         self.fields = tuple(fields)
 
 
-def connection_of(spec: DestinationSpec, settings: Settings) -> dict[str, str]:
-    """Base URL, secrets and defaults of a destination. Raises ConfigurationError naming what is not set."""
+def connection_of(spec: DestinationSpec, settings: Settings, name: str = "") -> dict[str, str]:
+    """Base URL, secrets and defaults of a destination (or of its account `name`). Raises ConfigurationError naming what
+    is not set."""
     defaults = {name: key.default for name, key in spec.connection.items() if key.default is not None}
-    return {**defaults, **required_connection(spec.name, spec.required_settings, settings)}
+    return {**defaults, **required_connection(name or spec.name, spec.required_settings, settings)}
 
 
 def connect(resolved: ResolvedSync, settings: Settings, pace: Pace) -> Client:
     """The client of a sync's destination: `destinations/<name>/client.py` defines `connect(spec, connection, pace)`."""
     module = importlib.import_module(f"reverse_etl.destinations.{resolved.spec.name}.client")
-    client: Client = module.connect(resolved.spec, connection_of(resolved.spec, settings), pace)
+    client: Client = module.connect(resolved.spec, connection_of(resolved.spec, settings, resolved.settings_name), pace)
     return client

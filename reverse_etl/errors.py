@@ -15,3 +15,15 @@ class PlanMovedError(CdpError):
     """The plan that was accepted is no longer the plan; nothing was sent."""
 
     exit_code = 4
+
+
+class PausedError(CdpError):
+    """A person has paused the sync; nothing was sent."""
+
+    exit_code = 4
+
+
+class ForeignStateError(CdpError):
+    """The acknowledged state belongs to another account; nothing was sent."""
+
+    exit_code = 3

@@ -1,64 +1,119 @@
 """The ledger: what was meant, what came of it, and what the destination is known to hold.
 
-Every public method is one transaction, so a crash leaves the ledger as it was before or after it. One process at a
-time writes for one sync (the engine's lock); several syncs may run at once.
+Invariants, which hold at every instant, whatever is killed when:
+
+1. No row is sent that is not in a batch written down before (`open_window` commits first).
+2. A batch's rows never change. Its status goes intended -> settled | in_doubt -> settled, never back.
+3. The acknowledged state of a key is the newest success among its batches; a row without an answer changes nothing.
+4. A key is in doubt while a batch holds it without a definite outcome and no later batch has succeeded with it.
+5. Each method is one transaction. One process at a time writes for one sync (`ledger_open.only_run`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, create_engine, event, func, literal, null, select, true, union_all, update
-from sqlalchemy.engine import Engine, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
-from cdp.errors import ConfigurationError
+from cdp.errors import CdpError
 from cdp.settings import Settings
-from reverse_etl.destination import Outcome, Row
-from reverse_etl.ledger_rows import RunRecord, configure_sqlite, delete_keys, note_failure, now
-from reverse_etl.ledger_tables import failure, intent, metadata, outbox, run, state
+from reverse_etl import ledger_codec as codec
+from reverse_etl.destination import Outcome, Result
+from reverse_etl.ledger_open import holding, open_ledger
+from reverse_etl.ledger_rows import note_open_rows
+from reverse_etl.ledger_state import LedgerState, control_of
+from reverse_etl.ledger_tables import batch, control, message, open_row, run, state_part
 from reverse_etl.ledger_views import LedgerViews
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_FETCH = 50_000
+
+@dataclass(frozen=True)
+class Intended:
+    """A batch that is about to be sent."""
+
+    number: int
+    rows: pa.Table
+    idempotency_key: str
 
 
-class Ledger(LedgerViews):
+@dataclass(frozen=True)
+class Settled:
+    """A batch and what became of it. `kept_back`: it was never sent."""
+
+    batch: Intended
+    result: Result
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message that will reach a person, for frequency caps."""
+
+    key: str
+    person: str
+    channel: str
+    sent_at: datetime
+
+
+class LedgerError(CdpError):
+    """The ledger cannot be written; what was sent meanwhile is in doubt and settled by the next run."""
+
+    exit_code = 3
+
+
+class Ledger(LedgerState, LedgerViews):
     """The only way to the ledger's database."""
 
     def __init__(self, settings: Settings) -> None:
-        url = make_url(settings.ledger_database_url())
-        self._engine = create_engine(url)
-        if url.get_backend_name() == "sqlite":
-            settings.path().mkdir(parents=True, exist_ok=True)
-            event.listen(self._engine, "connect", configure_sqlite)
-        try:
-            metadata.create_all(self._engine)
-        except OperationalError as error:
-            raise ConfigurationError(
-                f"the ledger cannot be opened: {error.orig}",
-                where=url.render_as_string(hide_password=True),
-                fix="check CDP_LEDGER_URL, the folder's rights and free space",
-            ) from None
+        self._settings = settings
+        self._engine: Engine = open_ledger(settings)
+        self._reader: Engine = self._engine.execution_options(reading=True)
 
     @property
     def engine(self) -> Engine:
-        """For tests and inspection."""
+        """For the run's lock, tests and inspection."""
         return self._engine
 
     def close(self) -> None:
         """Give connections back."""
         self._engine.dispose()
 
+    def only_run(self, sync: str) -> AbstractContextManager[None]:
+        """Hold a sync: a second run is refused at once with BusyError."""
+        return holding(f"sync_{sync}", self._engine, self._settings)
+
+    def message_lock(self) -> AbstractContextManager[None]:
+        """Hold the counting of messages, from the look at the caps until the messages are written down."""
+        return holding("messages", self._engine, self._settings, wait=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction. Raises LedgerError when it cannot be made durable: a full disk, a lost connection."""
+        try:
+            with self._engine.begin() as con:
+                yield con
+        except SQLAlchemyError as error:
+            said = str(getattr(error, "orig", error)).splitlines()[0]
+            raise LedgerError(
+                f"the ledger cannot be written: {said}",
+                where=self._engine.url.render_as_string(hide_password=True),
+                expected="room, and the database within reach",
+                fix="make room or mend the connection and run again: what was sent meanwhile is in doubt until then",
+            ) from None
+
     # Runs
 
     def start_run(self, sync: str, as_of: str, mapping: Mapping[str, str]) -> str:
         """Open a run and return its id, `<as_of>-<number of the sync's run>`; the same ledger gives the same id."""
-        with self._engine.begin() as con:
+        with self._writing() as con:
             number = 1 + (con.scalar(select(func.max(run.c.number)).where(run.c.sync == sync)) or 0)
             compact = "".join(c for c in as_of[:19] if c.isdigit() or c == "T")
             run_id = f"{compact}-{number:05d}"
@@ -69,204 +124,239 @@ class Ledger(LedgerViews):
                     number=number,
                     as_of=as_of,
                     status="running",
-                    message="",
-                    counts="{}",
                     mapping=json.dumps(mapping, sort_keys=True),
                     started_at=now(),
                 )
             )
         return run_id
 
-    def finish_run(self, sync: str, run_id: str, status: str, counts: Mapping[str, int], message: str = "") -> None:
+    def finish_run(
+        self,
+        sync: str,
+        run_id: str,
+        status: str,
+        counts: Mapping[str, Any],
+        message: str = "",
+        *,
+        plan_id: str = "",
+        resync_reason: str = "",
+        seconds: float = 0.0,
+    ) -> None:
         """Close a run with its figures."""
-        with self._engine.begin() as con:
+        with self._writing() as con:
             con.execute(
                 update(run)
                 .where(run.c.sync == sync, run.c.run_id == run_id)
-                .values(status=status, counts=json.dumps(counts), message=message, finished_at=now())
+                .values(
+                    status=status,
+                    counts=json.dumps(counts),
+                    message=message,
+                    plan_id=plan_id,
+                    resync_reason=resync_reason,
+                    seconds=seconds,
+                    finished_at=now(),
+                )
             )
 
-    def crashed_runs(self, sync: str) -> list[str]:
-        """Close the runs that died without saying so. Call with the sync's lock held: then none can be alive."""
-        with self._engine.begin() as con:
-            dead = and_(run.c.sync == sync, run.c.status == "running")
+    def close_crashed(self, sync: str) -> list[str]:
+        """Close what died without saying so. Call with the sync's lock held: then none can be alive.
+
+        Batches that were meant and have no outcome are in doubt from here on.
+        """
+        with self._writing() as con:
+            dead = (run.c.sync == sync) & (run.c.status == "running")
             run_ids: list[str] = list(con.scalars(select(run.c.run_id).where(dead).order_by(run.c.number)))
             con.execute(update(run).where(dead).values(status="crashed", finished_at=now()))
+            lost = con.execute(
+                select(batch).where(batch.c.sync == sync, batch.c.status == "intended").order_by(batch.c.number)
+            ).all()
+            for each in lost:
+                rows = codec.unpack(each.content)
+                note_open_rows(con, sync, each.run_id, _by_key(rows, Result()))
+            con.execute(
+                update(batch).where(batch.c.sync == sync, batch.c.status == "intended").values(status="in_doubt")
+            )
         return run_ids
 
-    def last_mapping(self, sync: str) -> dict[str, str] | None:
-        """The field map of the last run that may have sent something."""
-        with self._engine.connect() as con:
-            found = con.scalar(
-                select(run.c.mapping)
-                .where(run.c.sync == sync, run.c.status.in_(("succeeded", "failed", "crashed")))
-                .order_by(run.c.number.desc())
-                .limit(1)
-            )
-        return dict(json.loads(found)) if found else None
+    # Batches
 
-    def runs(self, sync: str, limit: int = 10) -> list[RunRecord]:
-        """Last runs of a sync, newest first."""
-        with self._engine.connect() as con:
-            rows = con.execute(select(run).where(run.c.sync == sync).order_by(run.c.number.desc()).limit(limit))
-            return [
-                RunRecord(
-                    r.sync, r.run_id, r.as_of, r.status, r.message, json.loads(r.counts), r.started_at, r.finished_at
-                )
-                for r in rows
-            ]
+    def next_number(self, sync: str) -> int:
+        """Number of the sync's next batch. Numbers only grow, also when batches are folded away."""
+        with self._reader.connect() as con:
+            highest = con.scalar(select(func.max(batch.c.number)).where(batch.c.sync == sync)) or 0
+            folded = con.scalar(select(control.c.folded_through).where(control.c.sync == sync)) or 0
+            return 1 + max(int(highest), int(folded))
 
-    # What is known of the destination
+    def advance(
+        self,
+        sync: str,
+        run_id: str,
+        *,
+        settle: Sequence[Settled] = (),
+        intend: Sequence[Intended] = (),
+        kept_back: Sequence[Settled] = (),
+        messages: Mapping[int, Sequence[Message]] | None = None,
+    ) -> None:
+        """One step of a delivery, in one transaction: outcomes of what was sent, and what is sent next.
 
-    def known_rows(self, sync: str) -> pa.Table:
-        """All keys that the destination holds or may hold, for DuckDB to compare with.
-
-        Columns: key, payload and payload_hash (acknowledged; null when none), doubtful_payload, in_doubt.
+        `kept_back`: rows that are not sent, with their reasons. `messages`: by number of the batch that carries them.
         """
+        at = now()
+        with self._writing() as con:
+            for each in settle:
+                self._settle(con, sync, run_id, each, at)
+            rows = [self._row(sync, run_id, each, at, "intended", None) for each in intend]
+            for each in kept_back:
+                text, _ = codec.pack_outcomes(each.batch.rows["key"].to_pylist(), each.result)
+                rows.append(self._row(sync, run_id, each.batch, at, "settled", text))
+                note_open_rows(con, sync, run_id, _by_key(each.batch.rows, each.result))
+            if rows:
+                con.execute(insert(batch), rows)
+            noted = [
+                {
+                    "sync": sync,
+                    "key": m.key,
+                    "batch": number,
+                    "person": m.person,
+                    "channel": m.channel,
+                    "sent_at": m.sent_at,
+                }
+                for number, several in (messages or {}).items()
+                for m in several
+            ]
+            if noted:
+                con.execute(insert(message), noted)
+
+    @staticmethod
+    def _row(sync: str, run_id: str, each: Intended, at: datetime, status: str, outcomes: str | None) -> dict[str, Any]:
+        return {
+            "sync": sync,
+            "number": each.number,
+            "run_id": run_id,
+            "status": status,
+            "row_count": each.rows.num_rows,
+            "idempotency_key": each.idempotency_key,
+            "content": codec.pack(each.rows),
+            "outcomes": outcomes,
+            "intended_at": at,
+            "settled_at": at if status == "settled" else None,
+        }
+
+    def _settle(self, con: Connection, sync: str, run_id: str, each: Settled, at: datetime) -> None:
+        keys = each.batch.rows["key"].to_pylist()
+        text, in_doubt = codec.pack_outcomes(keys, each.result)
+        changed = con.execute(
+            update(batch)
+            .where(batch.c.sync == sync, batch.c.number == each.batch.number, batch.c.status == "intended")
+            .values(status="in_doubt" if in_doubt else "settled", outcomes=text, settled_at=at)
+        )
+        if changed.rowcount != 1:
+            raise LedgerError(
+                f"batch {each.batch.number} of {sync} is not open any more",
+                expected="one run of a sync at a time on this ledger",
+                fix="find the other run: two machines with the same SQLite file, or one restored from a backup",
+            )
+        note_open_rows(con, sync, run_id, _by_key(each.batch.rows, each.result))
+        certain = [key for key in keys if each.result.outcome(key).status in ("failed", "rejected")]
+        if certain:
+            # A message that was certainly not sent does not count against its person's cap.
+            mine = (message.c.sync == sync) & (message.c.batch == each.batch.number)
+            for part in _portions(certain):
+                con.execute(message.delete().where(mine, message.c.key.in_(part)))
+
+    def decide(self, sync: str, number: int, decided: Mapping[str, str]) -> None:
+        """Close doubts of an earlier batch: key -> what decided it. Rows that stay in doubt keep it open."""
+        with self._writing() as con:
+            found = con.execute(select(batch).where(batch.c.sync == sync, batch.c.number == number)).one()
+            rows = codec.unpack(found.content)
+            others, single = codec.unpack_outcomes(found.outcomes)
+            outcomes: dict[str, Outcome] = {}
+            for position, key in enumerate(rows["key"].to_pylist()):
+                before = single.get(position, others)
+                is_decided = before.status == "in_doubt" and key in decided
+                outcomes[key] = Outcome("superseded", decided[key]) if is_decided else before
+            text, in_doubt = codec.pack_outcomes(list(outcomes), Result(outcomes))
+            con.execute(
+                update(batch)
+                .where(batch.c.sync == sync, batch.c.number == number)
+                .values(status="in_doubt" if in_doubt else "settled", outcomes=text)
+            )
+
+    def close_decided(self, sync: str) -> None:
+        """Close the doubts of batches that a later success has decided."""
+        with self._reader.connect() as con:
+            if (
+                con.execute(select(batch.c.number).where(batch.c.sync == sync, batch.c.status == "in_doubt")).first()
+                is None
+            ):
+                return
+        import duckdb
+
+        with duckdb.connect(config={"threads": 1}) as con:
+            self.load_known(con, sync)
+            for number, decided in self.supersede(con, sync).items():
+                self.decide(sync, number, decided)
+
+    def forget_state(self, sync: str) -> int:
+        """Forget what the destination holds, doubts included; the number of rows. Nothing is deleted there."""
+        through = self.next_number(sync) - 1
+        with self._writing() as con:
+            control_of(con, sync)
+            number = int(con.scalar(select(func.sum(state_part.c.row_count)).where(state_part.c.sync == sync)) or 0)
+            waiting = con.scalar(
+                select(func.sum(batch.c.row_count)).where(batch.c.sync == sync, batch.c.number <= through)
+            )
+            con.execute(state_part.delete().where(state_part.c.sync == sync))
+            con.execute(update(batch).where(batch.c.sync == sync).values(status="settled"))
+            con.execute(update(control).where(control.c.sync == sync).values(folded_through=through, folded_rows=0))
+            con.execute(open_row.delete().where(open_row.c.sync == sync))
+        return number + int(waiting or 0)
+
+    def note_invalid(self, sync: str, run_id: str, invalid: pa.Table) -> None:
+        """Note rows that broke a rule (key, reason). Only news go to the delivery log."""
         import pyarrow as pa
 
-        open_intent = and_(intent.c.sync == state.c.sync, intent.c.key == state.c.key)
-        acknowledged = (
-            select(
-                state.c.key,
-                state.c.payload,
-                state.c.payload_hash,
-                intent.c.payload.label("doubtful_payload"),
-                intent.c.key.is_not(null()).label("in_doubt"),
-            )
-            .select_from(state.outerjoin(intent, open_intent))
-            .where(state.c.sync == sync)
-        )
-        never_acknowledged = select(
-            intent.c.key, null().label("payload"), null().label("payload_hash"), intent.c.payload, true()
-        ).where(intent.c.sync == sync, ~select(literal(1)).where(open_intent).exists())
-        schema = pa.schema(
-            [
-                ("key", pa.string()),
-                ("payload", pa.string()),
-                ("payload_hash", pa.string()),
-                ("doubtful_payload", pa.string()),
-                ("in_doubt", pa.bool_()),
-            ]
-        )
-        batches = []
-        with self._engine.connect() as con:
-            result = con.execution_options(yield_per=_FETCH).execute(union_all(acknowledged, never_acknowledged))
-            for rows in result.partitions():
-                columns = list(zip(*rows, strict=True))
-                arrays = [pa.array(column, pa.string()) for column in columns[:4]]
-                arrays.append(pa.array(columns[4]).cast(pa.bool_()))
-                batches.append(pa.record_batch(arrays, schema=schema))
-        return pa.Table.from_batches(batches, schema=schema)
+        known = self.known_reasons(sync, "invalid")
+        outcomes = {
+            key: Outcome("invalid", reason, "invalid")
+            for key, reason in zip(invalid["key"].to_pylist(), invalid["reason"].to_pylist(), strict=True)
+        }
+        news = {key: outcome for key, outcome in outcomes.items() if known.get(key) != outcome.reason}
+        old = [(key, "none", outcome) for key, outcome in outcomes.items() if key not in news]
+        if old:
+            with self._writing() as con:
+                note_open_rows(con, sync, run_id, old)
+        if news:
+            columns = {name: [""] * len(news) for name in codec.BATCH_COLUMNS}
+            columns |= {"key": list(news), "operation": ["none"] * len(news), "effect": ["none"] * len(news)}
+            rows = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+            number = self.next_number(sync)
+            self.advance(sync, run_id, kept_back=[Settled(Intended(number, rows, ""), Result(news))])
 
-    # One batch
+    def close_open_rows(self, sync: str, run_id: str) -> None:
+        """Forget open rows that a complete run did not meet again: they are as wanted, or no longer wanted.
 
-    def intend(self, sync: str, run_id: str, rows: Sequence[Row]) -> None:
-        """Write down what is about to be sent. Must be committed before the first byte leaves."""
-        if not rows:
-            return
-        with self._engine.begin() as con:
-            delete_keys(con, intent, sync, [row.key for row in rows])
+        What is in doubt is not forgotten.
+        """
+        with self._writing() as con:
             con.execute(
-                intent.insert(),
-                [
-                    {
-                        "sync": sync,
-                        "key": row.key,
-                        "operation": row.operation,
-                        "payload_hash": row.payload_hash,
-                        "payload": row.payload_json,
-                        "run_id": run_id,
-                    }
-                    for row in rows
-                ],
+                open_row.delete().where(
+                    open_row.c.sync == sync, open_row.c.last_run_id != run_id, open_row.c.status != "in_doubt"
+                )
             )
 
-    def record(self, sync: str, run_id: str, rows: Sequence[Row], outcomes: Mapping[str, Outcome]) -> None:
-        """Write down what came of each row: state, open failures and the delivery log's outbox move together."""
-        if not rows:
-            return
-        at = now()
-        acknowledged = [row for row in rows if outcomes[row.key].status == "succeeded"]
-        others = [row for row in rows if outcomes[row.key].status != "succeeded"]
-        stored = [row for row in acknowledged if row.operation != "delete"]
-        # A row whose effect is unknown, now or from before, stays in doubt until an acknowledgement settles it.
-        settled = [row for row in others if not (outcomes[row.key].status == "in_doubt" or row.in_doubt)]
-        with self._engine.begin() as con:
-            delete_keys(con, state, sync, [row.key for row in acknowledged])
-            if stored:
-                con.execute(
-                    state.insert(),
-                    [
-                        {
-                            "sync": sync,
-                            "key": row.key,
-                            "payload_hash": row.payload_hash,
-                            "payload": row.payload_json,
-                            "run_id": run_id,
-                            "acked_at": at,
-                        }
-                        for row in stored
-                    ],
-                )
-            delete_keys(con, intent, sync, [row.key for row in [*acknowledged, *settled]])
-            delete_keys(con, failure, sync, [row.key for row in acknowledged])
-            for row in others:
-                outcome = outcomes[row.key]
-                note_failure(
-                    con,
-                    sync,
-                    run_id,
-                    row.key,
-                    row.operation,
-                    outcome.status,
-                    outcome.reason,
-                    outcome.status == "in_doubt" or row.in_doubt,
-                )
-            con.execute(
-                outbox.insert(),
-                [
-                    {
-                        "sync": sync,
-                        "run_id": run_id,
-                        "key": row.key,
-                        "operation": row.operation,
-                        "status": outcomes[row.key].status,
-                        "reason": outcomes[row.key].reason,
-                        "payload_hash": row.payload_hash,
-                        "delivered_at": at,
-                    }
-                    for row in rows
-                ],
-            )
 
-    def record_invalid(self, sync: str, run_id: str, invalid: Sequence[tuple[str, str]]) -> None:
-        """Note (key, reason) of rows that were kept back. Only news goes to the delivery log."""
-        at = now()
-        with self._engine.begin() as con:
-            known = {
-                row.key: row.reason
-                for row in con.execute(
-                    select(failure.c.key, failure.c.reason).where(failure.c.sync == sync, failure.c.status == "invalid")
-                )
-            }
-            news = [(key, reason) for key, reason in invalid if known.get(key) != reason]
-            for key, reason in invalid:
-                note_failure(con, sync, run_id, key, "none", "invalid", reason, False)
-            if news:
-                con.execute(
-                    outbox.insert(),
-                    [
-                        {
-                            "sync": sync,
-                            "run_id": run_id,
-                            "key": key,
-                            "operation": "none",
-                            "status": "invalid",
-                            "reason": reason,
-                            "payload_hash": "",
-                            "delivered_at": at,
-                        }
-                        for key, reason in news
-                    ],
-                )
+def _by_key(rows: pa.Table, result: Result) -> Iterable[tuple[str, str, Outcome]]:
+    operations = rows["operation"].to_pylist()
+    for key, operation in zip(rows["key"].to_pylist(), operations, strict=True):
+        yield key, operation, result.outcome(key)
+
+
+def _portions(keys: Sequence[str], size: int = 500) -> Iterable[Sequence[str]]:
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]
+
+
+def now() -> datetime:
+    """Operational times only: nothing that is sent or planned depends on them."""
+    return datetime.now(UTC).replace(tzinfo=None)

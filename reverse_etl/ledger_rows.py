@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, update
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from reverse_etl.ledger_tables import failure
+from reverse_etl.destination import Outcome
+from reverse_etl.ledger_tables import open_row
 
 
 @dataclass(frozen=True)
@@ -22,71 +24,73 @@ class RunRecord:
     as_of: str
     status: str
     message: str
-    counts: dict[str, int]
+    plan_id: str
+    resync_reason: str
+    counts: dict[str, Any]
     started_at: datetime
     finished_at: datetime | None
+    seconds: float | None
 
 
 @dataclass(frozen=True)
-class Failure:
+class OpenRow:
     """A row that the destination does not hold as it should; the key is shown as a mark only."""
 
     key_mark: str
     operation: str
     status: str
+    code: str
     reason: str
     attempts: int
     first_run_id: str
+    last_run_id: str
 
 
-def note_failure(
-    con: Connection, sync: str, run_id: str, key: str, operation: str, status: str, reason: str, in_doubt: bool
-) -> None:
-    here = and_(failure.c.sync == sync, failure.c.key == key)
-    changed = con.execute(
-        update(failure)
-        .where(here)
-        .values(
-            operation=operation,
-            status=status,
-            reason=reason,
-            last_run_id=run_id,
-            in_doubt=in_doubt,
-            attempts=failure.c.attempts + 1,
+_PORTION = 2_000
+
+
+def note_open_rows(con: Connection, sync: str, run_id: str, outcomes: Iterable[tuple[str, str, Outcome]]) -> None:
+    """Note rows that are not as they should be, and forget those that are. In bulk: a bad day has many."""
+    bad: list[dict[str, Any]] = []
+    good: list[str] = []
+    for key, operation, outcome in outcomes:
+        if outcome.status == "succeeded":
+            good.append(key)
+            continue
+        bad.append(
+            {
+                "sync": sync,
+                "key": key,
+                "operation": operation,
+                "status": outcome.status,
+                "code": outcome.code,
+                "reason": outcome.reason,
+                "attempts": 1,
+                "first_run_id": run_id,
+                "last_run_id": run_id,
+            }
         )
-    )
-    if changed.rowcount == 0:
+    # One look instead of a delete for each of the rows that succeeded, which are nearly all.
+    if good and con.execute(select(open_row.c.key).where(open_row.c.sync == sync).limit(1)).first():
+        for start in range(0, len(good), 500):
+            part = good[start : start + 500]
+            con.execute(open_row.delete().where(open_row.c.sync == sync, open_row.c.key.in_(part)))
+    dialect = postgresql if con.dialect.name == "postgresql" else sqlite
+    for start in range(0, len(bad), _PORTION):
+        statement = dialect.insert(open_row)
+        new = statement.excluded
+        is_again = open_row.c.last_run_id != new.last_run_id
         con.execute(
-            failure.insert().values(
-                sync=sync,
-                key=key,
-                operation=operation,
-                status=status,
-                reason=reason,
-                attempts=1,
-                first_run_id=run_id,
-                last_run_id=run_id,
-                in_doubt=in_doubt,
-            )
+            statement.on_conflict_do_update(
+                index_elements=["sync", "key"],
+                set_={
+                    "operation": new.operation,
+                    "status": new.status,
+                    "code": new.code,
+                    "reason": new.reason,
+                    "attempts": open_row.c.attempts + is_again.cast(open_row.c.attempts.type),
+                    "last_run_id": new.last_run_id,
+                },
+            ),
+            bad[start : start + _PORTION],
         )
-
-
-def delete_keys(con: Connection, table: Any, sync: str, keys: Sequence[str]) -> None:
-    if keys:
-        con.execute(
-            table.delete().where(table.c.sync == bindparam("of_sync"), table.c.key == bindparam("of_key")),
-            [{"of_sync": sync, "of_key": key} for key in keys],
-        )
-
-
-def now() -> datetime:
-    # Operational times only: nothing that is sent or planned depends on them.
-    return datetime.now(UTC).replace(tzinfo=None)
-
-
-def configure_sqlite(dbapi_connection: Any, _record: Any) -> None:
-    cursor = dbapi_connection.cursor()
-    # WAL lets `cdp sync status` read while a run writes; FULL makes an intent durable before the send it stands for.
-    for pragma in ("journal_mode = wal", "synchronous = full", "busy_timeout = 30000"):
-        cursor.execute(f"pragma {pragma}")
-    cursor.close()

@@ -13,14 +13,22 @@ def violations_of(counts: Mapping[str, int], sync: Sync) -> Iterator[str]:
     Creates are left out of the percentage: after an outage the first rows of a large source are many, and rightly so.
     """
     limits = sync.limits
-    source, known = counts["source"], counts["acknowledged"]
+    source, valid, known = counts["source"], counts["valid"], counts["acknowledged"]
+    removed = counts["delete"] + counts["merge"] if sync.mode != "delete" else 0
     if source > limits.max_rows:
         yield f"the source has {source:,} rows; limits.max_rows is {limits.max_rows:,}"
-    if counts["delete"] and source - counts["invalid"] <= 0:
-        yield f"the source has no valid row, and {counts['delete']:,} rows would be deleted"
-    if counts["delete"] > limits.max_deletes:
-        yield f"{counts['delete']:,} rows would be deleted; limits.max_deletes is {limits.max_deletes:,}"
-    changed = counts["acknowledged_update"] + counts["acknowledged_delete"]
+    if removed and valid <= 0:
+        yield f"the source has no valid row, and {removed:,} rows would be deleted"
+    elif removed and known >= max(limits.min_rows_for_percent, 1) and 100 * valid < limits.min_source_percent * known:
+        yield (
+            f"the source has {valid:,} valid rows and {known:,} are acknowledged ({100 * valid / known:.1f} %), and "
+            f"{removed:,} rows would be deleted; limits.min_source_percent is {limits.min_source_percent:g}"
+        )
+    if counts["delete"] + counts["merge"] > limits.max_deletes:
+        told = counts["delete"] + counts["merge"]
+        yield f"{told:,} rows would be deleted; limits.max_deletes is {limits.max_deletes:,}"
+    # What is sent again on a person's decision (reset) is not judged by the share of rows that change.
+    changed = counts["acknowledged_update"] + counts["acknowledged_delete"] - counts["reset"]
     if known >= max(limits.min_rows_for_percent, 1) and 100 * changed > limits.max_change_percent * known:
         yield (
             f"{changed:,} of {known:,} acknowledged rows would change ({100 * changed / known:.1f} %); "

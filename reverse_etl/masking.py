@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from reverse_etl.destination import Row
 from reverse_etl.destination_spec import FieldRule
 
 HIDDEN = "•••"
@@ -29,7 +30,17 @@ def shown(value: Any, rule: FieldRule) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def redact(reason: str, payload: Mapping[str, Any]) -> str:
+def redact_rows(reason: str, rows: Sequence[Row]) -> str:
+    """A message about a whole batch. Only values that it can quote are looked for, so that many rows cost little."""
+    return redact(reason, dict(enumerate(_quoted(reason, rows))))
+
+
+def _quoted(reason: str, rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows[:1000]:
+        yield from (v for v in row.payload.values() if isinstance(v, str) and v.lower() in reason.lower())
+
+
+def redact(reason: str, payload: Mapping[Any, Any]) -> str:
     """A vendor's message without the row's own values and without anything that looks like an address or number."""
     values = sorted({v for v in payload.values() if isinstance(v, str) and len(v) >= 3}, key=lambda v: (-len(v), v))
     for value in values:

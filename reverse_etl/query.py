@@ -1,15 +1,18 @@
-"""Writes the SQL that turns a source model into rows as the destination shall see them.
+"""Writes the SQL that turns a source into rows as the destination shall see them.
 
 Everything that comes from a declaration enters as an identifier or literal rendered by sqlglot, never as bare text.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlglot import exp
 
 from reverse_etl.catalog import MappedField, ResolvedSync
 from reverse_etl.destination_spec import FieldType
 from reverse_etl.normalise import normalised
+from reverse_etl.template import template_sql
 
 _SQL_TYPES: dict[FieldType, str] = {
     "text": "varchar",
@@ -22,79 +25,133 @@ _SQL_TYPES: dict[FieldType, str] = {
 }
 
 
-def desired_sql(resolved: ResolvedSync) -> str:
-    """One row a source row: key (text, null if any part is), payload (JSON text, fields in name order), reasons.
+def keys_sql(resolved: ResolvedSync, relation: str) -> str:
+    """One row a source row: key (text, null if any part is). A key of several columns is a JSON list."""
+    return f"select {_key(resolved.sync.key)} as key from {relation}"
 
-    `reasons` lists the broken field rules as text without values. A key of several columns is a JSON list.
+
+def desired_sql(resolved: ResolvedSync, relation: str) -> str:
+    """One row a source row: key, person, payload (JSON text, all fields in name order), reasons.
+
+    `reasons` lists the broken field rules as text without values; null when there are none.
     """
-    schema, model = resolved.relation
     fields = resolved.fields
+    person = f"cast({name_sql(resolved.sync.person)} as varchar)" if resolved.sync.person else "cast(null as varchar)"
     typed = ",\n    ".join(f"{_value(field)} as v{n}, {_unreadable(field)} as bad{n}" for n, field in enumerate(fields))
-    payload = ",\n    ".join(_pair(field, f"v{n}") for n, field in enumerate(fields))
+    payload = ", ".join(f"{text_sql(field.name)}: {_written(field, f'v{n}')}" for n, field in enumerate(fields))
     reasons = [reason for n, field in enumerate(fields) for reason in _reasons(field, f"v{n}", f"bad{n}")]
     return f"""
 with typed as (
-  select {_key(resolved.sync.key)} as key,
+  select {_key(resolved.sync.key)} as key, {person} as person,
     {typed}
-  from {_name(schema)}.{_name(model)}
+  from {relation}
 )
-select
-  key,
-  '{{' || concat_ws(',',
-    {payload}) || '}}' as payload,
-  concat_ws('; ', {", ".join(reasons) or "null"}) as reasons
+select key, person, cast(to_json({{{payload}}}) as varchar) as payload,
+  {f"nullif(concat_ws('; ', {', '.join(reasons)}), '')" if reasons else "cast(null as varchar)"} as reasons
 from typed"""
 
 
-def field_changed_sql(field: str, before: str, after: str) -> str:
-    """An expression: the field's name where its value differs between two JSON columns, else null."""
-    path = _text(f'$."{field}"')
-    return (
-        f"case when json_extract({_name(before)}, {path}) is distinct from json_extract({_name(after)}, {path})"
-        f" then {_text(field)} end"
-    )
+def changed_fields_sql(fields: Sequence[MappedField], before: str, after: str) -> str:
+    """An expression: names of the fields whose change shall be sent. Nulls that are omitted are no change."""
+    return f"list_filter([{', '.join(_changed(field, before, after) for field in fields)}]::varchar[], lambda n: n is not null)"
+
+
+def wire_sql(fields: Sequence[MappedField], payload: str, before: str) -> str:
+    """An expression: the payload as it is sent, without what shall be left alone; null where that is the payload itself."""
+    if not any(field.map.nulls == "omit" or field.map.write == "if_empty" for field in fields):
+        return "cast(null as varchar)"
+    pairs = []
+    for field in fields:
+        value = _extract(payload, field)
+        pair = f"{text_sql(f'{_json_name(field.name)}:')} || cast({value} as varchar)"
+        conditions = []
+        if field.map.nulls == "omit":
+            conditions.append(f"{value} <> 'null'")
+        if field.map.write == "if_empty":
+            conditions.append(f"coalesce({_extract(before, field)}, 'null') = 'null'")
+        pairs.append(f"case when {' and '.join(conditions)} then {pair} end" if conditions else pair)
+    return f"'{{' || concat_ws(',', {', '.join(pairs)}) || '}}'"
+
+
+def name_sql(name: str) -> str:
+    """An identifier."""
+    return exp.to_identifier(name, quoted=True).sql("duckdb")
+
+
+def text_sql(value: str) -> str:
+    """A text literal."""
+    return exp.Literal.string(value).sql("duckdb")
+
+
+def _changed(field: MappedField, before: str, after: str) -> str:
+    old, new = _extract(before, field), _extract(after, field)
+    condition = f"{old} is distinct from {new}"
+    if field.map.nulls == "omit":
+        condition += f" and coalesce({new}, 'null') <> 'null'"
+    if field.map.write == "if_empty":
+        condition += f" and coalesce({old}, 'null') = 'null'"
+    return f"case when {condition} then {text_sql(field.name)} end"
+
+
+def _extract(payload: str, field: MappedField) -> str:
+    path = f'$."{field.name}"'
+    return f"json_extract({payload}, {text_sql(path)})"
+
+
+def _json_name(name: str) -> str:
+    # Names of fields need no escaping in JSON (destination_spec.FieldName).
+    return f'"{name}"'
 
 
 def _key(columns: list[str]) -> str:
-    parts = [f"nullif(cast({_name(column)} as varchar), '')" for column in columns]
+    parts = [f"nullif(cast({name_sql(column)} as varchar), '')" for column in columns]
     if len(parts) == 1:
         return parts[0]
     whole = " and ".join(f"{part} is not null" for part in parts)
     return f"case when {whole} then cast(to_json([{', '.join(parts)}]) as varchar) end"
 
 
+def _origin(field: MappedField) -> str:
+    if field.map.column is not None:
+        return name_sql(field.map.column)
+    if field.map.template is not None:
+        return f"({template_sql(field.map.template)})"
+    return text_sql(str(field.map.value))
+
+
 def _value(field: MappedField) -> str:
     kind = field.rule.type
-    value = f"try_cast({_name(field.map.column)} as {_SQL_TYPES[kind]})"
+    value = f"try_cast({_origin(field)} as {_SQL_TYPES[kind]})"
     if kind == "text":
         # Sources say "nothing" as null and as empty text; destinations must not tell the two apart.
-        value = f"nullif({value}, '')"
         value = normalised(value, field.rule.normalise, field.rule.hash)
     if field.map.default is not None:
-        value = f"coalesce({value}, try_cast({_text(str(field.map.default))} as {_SQL_TYPES[kind]}))"
+        given = text_sql(str(field.map.default))
+        fallback = f"try_cast({given} as {_SQL_TYPES[kind]})"
+        if kind == "text":
+            fallback = normalised(fallback, field.rule.normalise, field.rule.hash)
+        value = f"coalesce({value}, {fallback})"
     return value
 
 
 def _unreadable(field: MappedField) -> str:
     if field.rule.type == field.column_type:
         return "false"
-    column, sql_type = _name(field.map.column), _SQL_TYPES[field.rule.type]
+    column, sql_type = _origin(field), _SQL_TYPES[field.rule.type]
     return f"({column} is not null and try_cast({column} as {sql_type}) is null)"
 
 
-def _pair(field: MappedField, value: str) -> str:
+def _written(field: MappedField, value: str) -> str:
     match field.rule.type:
         case "date":
-            written = f"strftime({value}, '%Y-%m-%d')"
+            return f"strftime({value}, '%Y-%m-%d')"
         case "datetime":
-            written = f"strftime({value}, '%Y-%m-%dT%H:%M:%S.%gZ')"
+            return f"strftime({value}, '%Y-%m-%dT%H:%M:%S.%gZ')"
+        case "number":
+            # NaN and infinity are no JSON; such rows are invalid and their payload is never sent.
+            return f"case when isfinite({value}) then {value} end"
         case _:
-            written = value
-    name = _text(f'"{field.name}":')
-    if field.map.nulls == "omit":
-        # concat_ws leaves nulls out: that is how an omitted field stays out of the payload.
-        return f"case when {value} is not null then {name} || cast(to_json({written}) as varchar) end"
-    return f"{name} || coalesce(cast(to_json({written}) as varchar), 'null')"
+            return value
 
 
 def _reasons(field: MappedField, value: str, unreadable: str) -> list[str]:
@@ -107,19 +164,11 @@ def _reasons(field: MappedField, value: str, unreadable: str) -> list[str]:
     if rule.type == "text" and rule.max_length is not None:
         found.append((f"length({value}) > {rule.max_length}", f"{name}: is longer than {rule.max_length} characters"))
     if rule.type == "text" and rule.pattern is not None:
-        found.append((f"not regexp_full_match({value}, {_text(rule.pattern)})", f"{name}: does not have the form"))
+        found.append((f"not regexp_full_match({value}, {text_sql(rule.pattern)})", f"{name}: does not have the form"))
     if rule.values is not None:
-        accepted = f"[{', '.join(_text(v) for v in rule.values)}]"
+        accepted = f"[{', '.join(text_sql(v) for v in rule.values)}]"
         several = value if rule.type == "list" else f"[{value}]"
         found.append(
             (f"{value} is not null and not list_has_all({accepted}, {several})", f"{name}: is not an accepted value")
         )
-    return [f"case when {condition} then {_text(reason)} end" for condition, reason in found]
-
-
-def _name(name: str) -> str:
-    return exp.to_identifier(name, quoted=True).sql("duckdb")
-
-
-def _text(value: str) -> str:
-    return exp.Literal.string(value).sql("duckdb")
+    return [f"case when {condition} then {text_sql(reason)} end" for condition, reason in found]

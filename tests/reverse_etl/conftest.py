@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 import uvicorn
 from starlette.applications import Starlette
@@ -41,6 +42,7 @@ CONTACT_COLUMNS = {
     "born_on": "date",
     "seen_at": "timestamp",
     "segments": "varchar[]",
+    "person_id": "varchar",
 }
 CONTACT_SYNC = """
 name: contacts
@@ -63,6 +65,7 @@ fields:
 consent_purpose: marketing_email
 schedule: "15 * * * *"
 limits: {{max_rows: 200000, max_change_percent: 50, max_deletes: 50, min_rows_for_percent: 20}}
+person: person_id
 """
 
 
@@ -92,13 +95,40 @@ class Project:
             listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
             con.execute(f"create or replace table activation.{model} ({listed})")
             if rows:
-                con.executemany(f"insert into activation.{model} values ({', '.join('?' * len(columns))})", rows)
+                names = list(columns)
+                table = pa.table({name: pa.array([row[n] for row in rows]) for n, name in enumerate(names)})
+                con.register("given", table)
+                values = ", ".join(f'cast("{name}" as {kind})' for name, kind in columns.items())
+                con.execute(f"insert into activation.{model} select {values} from given")
 
     def contacts(self, rows: Sequence[Sequence[Any]]) -> None:
         """Rows of (email, first_name, stage, lead_score, ...); missing columns are null."""
         width = len(CONTACT_COLUMNS)
-        full = [tuple(row) + (None,) * (width - len(row)) for row in rows]
+        full = [tuple(row) + (None,) * (width - 1 - len(row)) + (f"person of {row[0]}",) for row in rows]
         self.fill("snd_hubspot__contacts", CONTACT_COLUMNS, full)
+        self.consents([(row[-1], "marketing_email", True) for row in full])
+
+    def consents(self, rows: Sequence[tuple[str, str, bool]]) -> None:
+        """Latest decisions: (person_id, purpose, is_granted); the record is named after both."""
+        distinct = sorted({(person, purpose): granted for person, purpose, granted in rows}.items())
+        with contextlib.closing(duckdb.connect(str(self.settings.warehouse_path))) as con:
+            con.execute("create schema if not exists profiles")
+            con.execute(
+                "create or replace table profiles.person_consent"
+                " (person_id varchar, purpose varchar, is_granted boolean, record_id varchar)"
+            )
+            table = pa.table(
+                {
+                    "person_id": [person for (person, _), _ in distinct],
+                    "purpose": [purpose for (_, purpose), _ in distinct],
+                    "is_granted": [granted for _, granted in distinct],
+                }
+            )
+            if distinct:
+                con.register("decisions", table)
+                con.execute(
+                    "insert into profiles.person_consent select *, 'consent ' || person_id || ' ' || purpose from decisions"
+                )
 
     def contact_sync(self, *, mode: str = "upsert", **replace: str) -> None:
         text = CONTACT_SYNC.format(mode=mode)

@@ -57,11 +57,11 @@ def test_failed_rows_give_exit_code_1_until_they_arrive(project: Project, portal
     failed = call("run", "contacts", "--as-of", AS_OF)
     assert code(failed) == 1
     assert "2 failed" in failed.stdout
-    assert "cdp sync status contacts" in failed.stdout
+    assert "cdp sync errors contacts" in failed.stdout
     status = call("status", "contacts")
     assert code(status) == 1
     assert "20260301T000000-00001  failed     2 failed" in status.stdout
-    assert answer("status", "contacts")[0]["failures"][0]["reason"] == "no usable answer: status 503"
+    assert answer("status", "contacts")[0]["open_rows"][0]["reason"] == "no usable answer: status 503"
     portal.script.rule = None
     assert code(call("run", "contacts", "--as-of", AS_OF)) == 0
     assert code(call("status")) == 0

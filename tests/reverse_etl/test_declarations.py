@@ -114,9 +114,9 @@ def test_a_name_with_quotes_cannot_leave_the_text_it_stands_in(project: Project)
 def test_the_syncs_of_the_repository_are_right() -> None:
     settings = Settings(project_root=PROJECT_ROOT, _env_file=None)
     resolved = catalog.resolve_all(settings)
-    assert {each.sync.destination for each in resolved} == set(catalog.destination_names())
+    assert {each.sync.destination for each in resolved} <= set(catalog.destination_names())
     sources = {path.stem for path in (settings.dbt_dir / "models" / "activation").glob("snd_*.sql")}
-    assert {each.sync.source for each in resolved} == sources, "every model that may leave is sent by a sync"
+    assert {each.source.model for each in resolved} == sources, "every model that may leave is sent by a sync"
 
 
 @pytest.mark.parametrize("name", ["sync.json", "destination.json"])

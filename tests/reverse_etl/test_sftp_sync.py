@@ -29,7 +29,7 @@ object: {object}
 key: [segment, person_id]
 mode: mirror
 fields: {{segment: segment, person_id: person_id, email_sha256: email_sha256, entered_at: entered_at}}
-consent_purpose: ads
+consent_purpose: service
 schedule: "0 3 * * *"
 limits: {{max_change_percent: 100}}
 options: {{folder: out/audiences, file: members.csv}}
@@ -46,7 +46,7 @@ def server(tmp_path: Path, project: Project, monkeypatch: pytest.MonkeyPatch) ->
     running = asyncio.run_coroutine_threadsafe(sftp.start(tmp_path, tmp_path / "emulators"), loop).result(30)
     for name, value in running.environment().items():
         monkeypatch.setenv(name, value)
-    project.contract("snd_sftp__segment_members", COLUMNS, "ads")
+    project.contract("snd_sftp__segment_members", COLUMNS, "service")
     yield tmp_path / "emulators" / "sftp"
     asyncio.run_coroutine_threadsafe(running.stop(), loop).result(30)
     loop.call_soon_threadsafe(loop.stop)

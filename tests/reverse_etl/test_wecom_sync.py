@@ -31,7 +31,7 @@ object: contact_tags
 key: [userid, external_userid, tag_name]
 mode: mirror
 fields: {userid: userid, external_userid: external_userid, tag_name: tag_name}
-consent_purpose: marketing_wechat
+consent_purpose: service
 schedule: "15 * * * *"
 limits: {max_change_percent: 100}
 """
@@ -104,7 +104,7 @@ def corp(tmp_path: Path, project: Project, monkeypatch: pytest.MonkeyPatch) -> I
     with serving(wecom.create_app(tmp_path / "world", tmp_path / "emulators", script)) as url:
         for name, value in wecom.environment(url).items():
             monkeypatch.setenv(name, value)
-        project.contract("snd_wecom__contact_tags", COLUMNS, "marketing_wechat")
+        project.contract("snd_wecom__contact_tags", COLUMNS, "service")
         project.sync("tags", SYNC)
         yield Corp(url, tmp_path / "emulators" / "wecom.sqlite", script)
 
@@ -138,7 +138,7 @@ def test_rows_that_wecom_refuses_are_rejected_alone(project: Project, corp: Corp
     )  # fmt: skip
     result = engine.run("tags", project.settings, AS_OF)
     assert (result.created, result.rejected, result.invalid) == (1, 3, 1)
-    reasons = sorted(failure.reason for failure in Ledger(project.settings).failures("tags"))
+    reasons = sorted(failure.reason for failure in Ledger(project.settings).open_rows("tags"))
     assert [reason.split(":")[0] for reason in reasons] == [
         "errcode 40096", "errcode 60111", "errcode 84061", "tag_name",
     ]  # fmt: skip

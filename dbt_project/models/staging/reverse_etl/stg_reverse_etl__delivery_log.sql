@@ -7,16 +7,22 @@ with source as (
 
 final as (
     select
-        'reverse_etl.delivery_log:' || sync || '/' || run_id || '/' || key as record_id,
+        'reverse_etl.delivery_log:' || sync || '/' || run_id || '/' || key_hash as record_id,
         _cdp_sequence as sequence,
         delivered_at at time zone 'UTC' as observed_at,
         sync,
         run_id,
-        key,
+        key_hash,
+        person_id,
         operation,
         status,
+        code,
+        error_class,
         reason,
+        request_id,
+        attempt,
         payload_hash,
+        consent_record,
         as_of at time zone 'UTC' as run_as_of
     from source
 )

@@ -1,4 +1,4 @@
--- What was delivered where, and what became of it. One row is one row of one run of a sync.
+-- What was sent where, and what became of it. One row is one row of one run of a sync.
 {{ config(enabled=is_active('reverse_etl')) }}
 
 with log as (
@@ -9,11 +9,17 @@ final as (
     select
         sync,
         run_id,
-        key,
+        key_hash,
+        person_id,
         operation,
         status,
+        code,
+        error_class,
         reason,
+        request_id,
+        attempt,
         payload_hash,
+        consent_record,
         observed_at as delivered_at,
         run_as_of,
         sequence

@@ -1,0 +1,276 @@
+"""How fast the sync engine plans and delivers, each against another way to do the same on the same machine.
+
+    python -m benchmarks.activation [--rows 1000000] [--delivered 100000] [--drt /path/to/python]
+
+`plan`: a plan of a million rows with ten fields, of which one in a hundred has changed, against an anti-join of the two
+tables within DuckDB. `deliver`: rows to a loopback server in batches of 100, with the ledger (an outcome for each row,
+safe against kill -9) and without it; and, where `--drt` names a Python with drt-core 1.2 in it, drt's REST destination
+(`body_mode: batch`, no ledger) with the same rows to the same server. Prints JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+AS_OF = "2026-03-01T00:00:00"
+COLUMNS = {
+    "email": "varchar", "first_name": "varchar", "last_name": "varchar", "phone": "varchar", "city": "varchar",
+    "score": "double", "is_vip": "boolean", "born_on": "date", "seen_at": "timestamp", "orders": "bigint",
+}  # fmt: skip
+TABLE = """
+select
+    'person' || i || '@example.com' as email, 'First ' || (i % 1000) as first_name, 'Last ' || (i % 5000) as last_name,
+    '+86138' || lpad(i::varchar, 8, '0') as phone, 'City ' || (i % 300) as city,
+    (i % 97)::double + case when i % 100 = 0 then $changed else 0 end as score, i % 2 = 0 as is_vip,
+    date '1960-01-01' + (i % 20000)::int as born_on, timestamp '2026-01-01' + to_seconds(i % 1000000) as seen_at,
+    (i % 13)::bigint as orders
+from range($rows) as t(i)
+"""
+SYNC = """
+name: bench
+description: Rows of the benchmark.
+owner: nobody
+source: snd_bench__rows
+destination: webhook
+object: rows
+key: email
+mode: mirror
+fields: {fields}
+consent_purpose: service
+schedule: "0 * * * *"
+limits: {{max_rows: 100000000}}
+"""
+SERVER = """
+import asyncio, sys
+# The least that reads a whole request and answers it, so that what is measured is who sends.
+ANSWER = b"HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\ncontent-type: application/json\\r\\n\\r\\n{}"
+class Sink(asyncio.Protocol):
+    def connection_made(self, transport): self.transport, self.left, self.head = transport, 0, b""
+    def data_received(self, data):
+        while data:
+            if self.left:
+                taken = min(self.left, len(data)); self.left -= taken; data = data[taken:]
+                if not self.left: self.transport.write(ANSWER)
+                continue
+            self.head += data; data = b""
+            at = self.head.find(b"\\r\\n\\r\\n")
+            if at >= 0:
+                head, data, self.head = self.head[:at].lower(), self.head[at + 4:], b""
+                self.left = int(head.split(b"content-length:")[1].split(b"\\r\\n")[0])
+async def main():
+    server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+DRT = """
+import json, sys, time
+from drt.config.models import RestApiDestinationConfig, SyncOptions
+from drt.destinations.rest_api import RestApiDestination
+import duckdb
+con = duckdb.connect(sys.argv[1], read_only=True)
+cursor = con.execute("select * from activation.snd_bench__rows")
+names = [c[0] for c in cursor.description]
+rows = [dict(zip(names, (v if isinstance(v, (str, int, float, bool)) or v is None else v.isoformat() for v in row))) for row in cursor.fetchall()]
+config = RestApiDestinationConfig(
+    type="rest_api", url=sys.argv[2], method="POST", body_mode="batch", batch_template="{{ rows | tojson }}",
+    max_records_per_request=100, rate_limit={"requests_per_second": 0},
+)
+destination = RestApiDestination()
+begun = time.perf_counter()
+done = destination.load(rows, config, SyncOptions()).success
+assert done == len(rows), done
+print(json.dumps({"rows": done, "seconds": time.perf_counter() - begun}))
+"""
+
+
+def main() -> None:
+    """Measure, print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--delivered", type=int, default=100_000)
+    parser.add_argument("--drt", default=os.environ.get("CDP_BENCH_DRT_PYTHON", ""))
+    parser.add_argument("--run", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        print(json.dumps(_child(*options.run)))
+        return
+    with tempfile.TemporaryDirectory(prefix="cdp-bench-") as folder:
+        found = {
+            "plan": _plan(Path(folder) / "plan", options.rows),
+            "deliver": _deliver(Path(folder) / "deliver", options.delivered, options.drt),
+        }
+        print(json.dumps(found, indent=2))
+
+
+def _plan(root: Path, rows: int) -> dict[str, Any]:
+    _project(root)
+    _fill(root, rows, 0)
+    with _server() as url:
+        _measured(root, url, "run")
+    _fill(root, rows, 1)
+    found = _measured(root, "http://127.0.0.1:9", "plan")
+    return {
+        "rows": rows,
+        "fields": len(COLUMNS),
+        **found,
+        "ratio": round(found["seconds"] / found["anti_join_seconds"], 2),
+    }
+
+
+def _deliver(root: Path, rows: int, drt: str) -> dict[str, Any]:
+    _project(root)
+    _fill(root, rows, 0)
+    with _server() as url:
+        ours = _measured(root, url, "run")
+        bare = _measured(root, url, "bare")
+        theirs = _drt(root, url, drt) if drt else None
+    found: dict[str, Any] = {
+        "rows": rows,
+        "fields": len(COLUMNS),
+        "rows_per_second": round(rows / ours["deliver_seconds"]),
+        "whole_run_seconds": ours["seconds"],
+        "without_ledger_rows_per_second": round(rows / bare["deliver_seconds"]),
+        "ledger_share_of_time": round(1 - bare["deliver_seconds"] / ours["deliver_seconds"], 2),
+        "peak_memory_mb": ours["peak_memory_mb"],
+    }
+    if theirs:
+        found["drt_rows_per_second"] = round(rows / theirs["seconds"])
+        found["ratio_to_drt"] = round(theirs["seconds"] / ours["deliver_seconds"], 2)
+    return found
+
+
+def _child(what: str, root: str) -> dict[str, Any]:
+    """In a process of its own, so that memory is that of the measured part."""
+    from cdp.settings import Settings
+    from reverse_etl import engine
+
+    settings = Settings(project_root=Path(root), data_dir=Path(".cdp"), _env_file=None)
+    if what == "plan":
+        begun = time.perf_counter()
+        todo = engine.plan("bench", settings)
+        seconds = time.perf_counter() - begun
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        assert todo.counts["update"] * 100 == todo.counts["source"], todo.counts
+        return {
+            "seconds": round(seconds, 2),
+            "peak_memory_mb": used,
+            "updates": todo.counts["update"],
+            "anti_join_seconds": round(_anti_join(settings.warehouse_path), 2),
+        }
+    timed = _timed(keeps_ledger=what != "bare")
+    begun = time.perf_counter()
+    if what == "bare":
+        settings = settings.model_copy(update={"data_dir": Path(".bare")})
+        (Path(root) / ".bare").mkdir(exist_ok=True)
+        (Path(root) / ".bare" / "warehouse.duckdb").symlink_to(Path(root) / ".cdp" / "warehouse.duckdb")
+    result = engine.run("bench", settings, AS_OF, accept=engine.plan("bench", settings).plan_id)
+    assert result.ok and result.created, result
+    return {
+        "seconds": round(time.perf_counter() - begun, 2),
+        "deliver_seconds": timed["seconds"],
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def _timed(*, keeps_ledger: bool) -> dict[str, float]:
+    """Time of the delivery alone, from the plan's rows to the last outcome; without the ledger when it is switched off."""
+    from reverse_etl.deliver import Delivering
+    from reverse_etl.ledger import Ledger
+
+    timed, original = {"seconds": 0.0}, Delivering.deliver
+
+    def deliver(self: Delivering, operations: Any) -> Any:
+        begun = time.perf_counter()
+        try:
+            return original(self, operations)
+        finally:
+            timed["seconds"] = time.perf_counter() - begun
+
+    Delivering.deliver = deliver  # type: ignore[method-assign]
+    if not keeps_ledger:
+        Ledger.advance = lambda *_, **__: None  # type: ignore[assignment,method-assign]
+    return timed
+
+
+def _anti_join(warehouse: Path) -> float:
+    """The same question asked of DuckDB alone: rows that differ from a table of the rows as they were."""
+    from cdp.warehouse import open_database
+
+    con = open_database(warehouse, read_only=True)
+    con.execute(f"create temp table before as {TABLE.replace('$rows', '1').replace('$changed', '0')} limit 0")
+    (count,) = con.execute("select count(*) from activation.snd_bench__rows").fetchall()[0]
+    con.execute(f"insert into before {TABLE.replace('$rows', str(count)).replace('$changed', '0')}")
+    begun = time.perf_counter()
+    con.execute("select * from activation.snd_bench__rows except select * from before").fetchall()
+    con.execute(
+        "select email from before where not exists (select 1 from activation.snd_bench__rows as now where now.email = before.email)"
+    ).fetchall()
+    return time.perf_counter() - begun
+
+
+def _drt(root: Path, url: str, python: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [python, "-c", DRT, str(root / ".cdp" / "warehouse.duckdb"), url], capture_output=True, text=True, check=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _project(root: Path) -> None:
+    model = root / "dbt_project" / "models" / "activation"
+    syncs = root / "reverse_etl" / "syncs"
+    model.mkdir(parents=True)
+    syncs.mkdir(parents=True)
+    columns = "\n".join(f"      - {{name: {name}, data_type: {kind}}}" for name, kind in COLUMNS.items())
+    (model / "snd_bench__rows.yml").write_text(
+        "models:\n  - name: snd_bench__rows\n    config: {contract: {enforced: true}, meta: {consent_purpose: service}}\n"
+        f"    columns:\n{columns}\n"
+    )
+    (syncs / "bench.yml").write_text(SYNC.format(fields="{" + ", ".join(f"{name}: {name}" for name in COLUMNS) + "}"))
+
+
+def _fill(root: Path, rows: int, changed: int) -> None:
+    import duckdb
+
+    path = root / ".cdp" / "warehouse.duckdb"
+    path.parent.mkdir(exist_ok=True)
+    with duckdb.connect(str(path)) as con:
+        con.execute("create schema if not exists activation")
+        text = TABLE.replace("$rows", str(rows)).replace("$changed", str(changed))
+        con.execute(f"create or replace table activation.snd_bench__rows as {text}")
+
+
+class _server:
+    """The loopback server as a process of its own."""
+
+    def __enter__(self) -> str:
+        self._process = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        return f"http://127.0.0.1:{int(self._process.stdout.readline())}"
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+def _measured(root: Path, url: str, what: str) -> dict[str, Any]:
+    environment = os.environ | {"CDP_WEBHOOK__BASE_URL": url, "CDP_WEBHOOK__SECRET": "whsec_YmVuY2htYXJr"}
+    command = [sys.executable, "-m", "benchmarks.activation", "--run", what, str(root)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+if __name__ == "__main__":
+    main()

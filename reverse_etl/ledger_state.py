@@ -1,0 +1,244 @@
+"""The acknowledged state: a base in parts, and the batches since. Read set-based by DuckDB; folded when it pays.
+
+`known` (view) has one row a key that the destination holds or may hold: key, payload_hash (null: nothing acknowledged),
+person, batch, in_doubt, doubtful_payload. `held_payload(key, payload)` (made on demand) has the acknowledged payloads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy.engine import Connection, Engine, Row
+from sqlalchemy.exc import DatabaseError
+
+from reverse_etl import ledger_codec as codec
+from reverse_etl.ledger_open import damaged
+from reverse_etl.ledger_tables import batch, control, run, state_part
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+_PART_ROWS = 131_072
+# Batches are folded into the base when they hold so many rows, and so large a share of it: each row is then written
+# again a bounded number of times, whatever its table's size.
+_FOLD_ROWS = 50_000
+_FOLD_SHARE = 0.2
+
+_KNOWN = """
+create or replace temp table settled as
+select
+  key, max(number) as batch, arg_max(effect, number) as effect, arg_max(payload, number) as payload,
+  arg_max(payload_hash, number) as payload_hash, arg_max(person, number) as person
+from journal_rows
+where status = 'succeeded' and effect <> 'none' and not is_folded
+group by key;
+create or replace temp table doubtful as
+select journal_rows.key, arg_max(journal_rows.payload, journal_rows.number) as payload
+from journal_rows left join settled on settled.key = journal_rows.key
+where journal_rows.status = 'in_doubt' and (settled.batch is null or settled.batch < journal_rows.number)
+group by journal_rows.key;
+create or replace temp view held as
+select key, payload_hash, person, batch from base_index
+where not exists (select 1 from settled where settled.key = base_index.key)
+union all
+select key, payload_hash, person, batch from settled where effect = 'set';
+create or replace temp view known as
+select
+  coalesce(held.key, doubtful.key) as key, held.payload_hash, held.person, held.batch,
+  doubtful.key is not null as in_doubt, doubtful.payload as doubtful_payload
+from held full outer join doubtful on doubtful.key = held.key;
+"""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A batch of which it is not known whether all of it arrived; `rows` are those in doubt."""
+
+    number: int
+    idempotency_key: str
+    all_rows: pa.Table
+    rows: pa.Table
+    intended_at: datetime
+
+
+class LedgerState:
+    """Mixed into Ledger, which opens the engine."""
+
+    _engine: Engine
+    _reader: Engine
+
+    def load_known(self, con: duckdb.DuckDBPyConnection, sync: str) -> None:
+        """Make the view `known` on a DuckDB connection. Raises ConfigurationError when the ledger is damaged."""
+        import pyarrow as pa
+
+        try:
+            with self._reader.connect() as ledger:
+                base = self._base_index(ledger, sync)
+                journal = self._journal(ledger, sync)
+        except (DatabaseError, pa.ArrowInvalid, pa.ArrowIOError, ValueError, KeyError) as error:
+            raise damaged(f"state of {sync}", str(error).splitlines()[0]) from None
+        con.register("base_index", base)
+        con.register("journal_rows", journal)
+        con.execute(_KNOWN)
+
+    def load_payloads(self, con: duckdb.DuckDBPyConnection, sync: str) -> None:
+        """Make the view `held_payload` on the connection that has `known`."""
+        import pyarrow as pa
+
+        parts = []
+        with self._reader.connect() as ledger:
+            for row in ledger.execute(
+                select(state_part.c.payloads).where(state_part.c.sync == sync).order_by(state_part.c.part)
+            ):
+                parts.append(codec.unpack_parquet(row.payloads))
+        con.register("base_payload", pa.concat_tables(parts) if parts else _empty(("key", "payload")))
+        con.execute(
+            """
+            create or replace temp view held_payload as
+            select key, payload from base_payload where not exists (select 1 from settled where settled.key = base_payload.key)
+            union all
+            select key, payload from settled where effect = 'set'
+            """
+        )
+
+    def supersede(self, con: duckdb.DuckDBPyConnection, sync: str) -> dict[int, dict[str, str]]:
+        """Doubts that a later success has decided: number of the batch -> key -> reason. For Ledger.decide."""
+        rows = con.execute(
+            """
+            select journal_rows.number, journal_rows.key, settled.batch
+            from journal_rows inner join settled on settled.key = journal_rows.key and settled.batch > journal_rows.number
+            where journal_rows.status = 'in_doubt'
+            order by 1, 2
+            """
+        ).fetchall()
+        found: dict[int, dict[str, str]] = {}
+        for number, key, later in rows:
+            found.setdefault(int(number), {})[key] = f"batch {later} succeeded"
+        return found
+
+    def doubtful_batches(self, sync: str) -> list[Doubt]:
+        """Batches with rows in doubt, oldest first."""
+        import pyarrow.compute as pc
+
+        with self._reader.connect() as ledger:
+            found = ledger.execute(
+                select(batch).where(batch.c.sync == sync, batch.c.status == "in_doubt").order_by(batch.c.number)
+            ).all()
+        several = []
+        for each in found:
+            rows = codec.with_outcomes(codec.unpack(each.content), each.outcomes)
+            doubtful = rows.filter(pc.equal(rows["status"], "in_doubt"))
+            several.append(Doubt(int(each.number), each.idempotency_key, rows, doubtful, each.intended_at))
+        return several
+
+    def fold(self, sync: str, *, always: bool = False) -> bool:
+        """Fold settled batches into the base when there are many, and drop those whose outcomes are logged."""
+        import duckdb
+
+        with self._engine.begin() as ledger:
+            folded = control_of(ledger, sync)
+            found = ledger.execute(
+                select(func.max(batch.c.number).label("through"), func.sum(batch.c.row_count).label("waiting")).where(
+                    batch.c.sync == sync, batch.c.number > folded.folded_through
+                )
+            ).one()
+            through, waiting = int(found.through or 0), int(found.waiting or 0)
+            if not waiting or not (always or waiting > max(_FOLD_ROWS, _FOLD_SHARE * folded.folded_rows)):
+                return False
+            with duckdb.connect() as con:
+                con.register("base_index", self._base_index(ledger, sync))
+                con.register("journal_rows", self._journal(ledger, sync))
+                con.execute(_KNOWN)
+                self.load_payloads(con, sync)
+                rows = con.sql(
+                    """
+                    select known.key, known.payload_hash, known.person, known.batch, held_payload.payload
+                    from known inner join held_payload on held_payload.key = known.key
+                    where known.payload_hash is not null
+                    order by known.key
+                    """
+                ).to_arrow_table()
+            ledger.execute(state_part.delete().where(state_part.c.sync == sync))
+            for part, start in enumerate(range(0, rows.num_rows, _PART_ROWS)):
+                piece = rows.slice(start, _PART_ROWS)
+                keys = codec.pack_parquet(piece.select(["key", "payload_hash", "person", "batch"]))
+                payloads = codec.pack_parquet(piece.select(["key", "payload"]))
+                ledger.execute(
+                    insert(state_part).values(
+                        sync=sync,
+                        part=part,
+                        row_count=piece.num_rows,
+                        keys=keys,
+                        payloads=payloads,
+                        checksum=codec.checksum(keys, payloads),
+                    )
+                )
+            ledger.execute(
+                update(control).where(control.c.sync == sync).values(folded_through=through, folded_rows=rows.num_rows)
+            )
+            logged = select(run.c.run_id).where(run.c.sync == sync, run.c.is_logged)
+            ledger.execute(
+                batch.delete().where(
+                    batch.c.sync == sync,
+                    batch.c.number <= through,
+                    batch.c.status == "settled",
+                    batch.c.run_id.in_(logged),
+                )
+            )
+        return True
+
+    @staticmethod
+    def _base_index(ledger: Connection, sync: str) -> pa.Table:
+        import pyarrow as pa
+
+        tables = []
+        for row in ledger.execute(select(state_part).where(state_part.c.sync == sync).order_by(state_part.c.part)):
+            if codec.checksum(row.keys, row.payloads) != row.checksum:
+                raise ValueError(f"part {row.part} of the state has another checksum than was written")
+            tables.append(codec.unpack_parquet(row.keys))
+        if tables:
+            return pa.concat_tables(tables)
+        return _empty(("key", "payload_hash", "person")).append_column("batch", pa.array([], pa.int64()))
+
+    @staticmethod
+    def _journal(ledger: Connection, sync: str) -> pa.Table:
+        """Rows of the batches since the base, and of older ones that are in doubt."""
+        import pyarrow as pa
+
+        folded = ledger.scalar(select(control.c.folded_through).where(control.c.sync == sync)) or 0
+        tables = []
+        for row in ledger.execute(
+            select(batch)
+            .where(batch.c.sync == sync, or_(batch.c.number > folded, batch.c.status != "settled"))
+            .order_by(batch.c.number)
+        ):
+            rows = codec.with_outcomes(codec.unpack(row.content), row.outcomes)
+            rows = rows.select(["key", "effect", "payload", "payload_hash", "person", "status"])
+            number, base = row.number, row.number <= folded
+            rows = rows.append_column("number", pa.array([number] * rows.num_rows, pa.int64()))
+            tables.append(rows.append_column("is_folded", pa.array([base] * rows.num_rows, pa.bool_())))
+        if tables:
+            return pa.concat_tables(tables)
+        empty = _empty(("key", "effect", "payload", "payload_hash", "person", "status"))
+        return empty.append_column("number", pa.array([], pa.int64())).append_column(
+            "is_folded", pa.array([], pa.bool_())
+        )
+
+
+def control_of(ledger: Connection, sync: str) -> Row[Any]:
+    """The control row of a sync, made when it is missing."""
+    found = ledger.execute(select(control).where(control.c.sync == sync)).one_or_none()
+    if found is None:
+        ledger.execute(insert(control).values(sync=sync))
+        found = ledger.execute(select(control).where(control.c.sync == sync)).one()
+    return found
+
+
+def _empty(columns: tuple[str, ...]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table({name: pa.array([], pa.string()) for name in columns})
