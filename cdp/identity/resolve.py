@@ -157,7 +157,8 @@ def _typed(reader: str, columns: dict[str, str]) -> str:
     wrong_tier = wrong_time = "false"
     if "tier" in columns:
         given = "nullif(trim(tier::varchar), '')"
-        tier = f"case when try_cast({given} as double) = try_cast({given} as integer) and try_cast({given} as integer) between 1 and 99 then try_cast({given} as integer) end"
+        whole = f"try_cast({given} as integer)"
+        tier = f"case when try_cast({given} as double) = {whole} and {whole} between 1 and 99 then {whole} end"
         wrong_tier = f"{given} is not null and ({tier}) is null"
     if "observed_at" in columns:
         given = "nullif(trim(observed_at::varchar), '')"
@@ -232,4 +233,5 @@ def _write(warehouse: Path, out: Path, settings: Settings, seconds: dict[str, fl
         raise RunError(
             f"{colliding} keys of records stand for two record ids", where=str(out), fix="give these records other ids"
         )
-    return Resolved(*counts, dict(rejected), seconds)
+    identifiers, persons, records, refusals = counts
+    return Resolved(identifiers, persons, records, refusals, dict(rejected), seconds)
