@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from cdp.errors import DeclarationError
 from cdp.identity.rules import load_rules
 from cdp.settings import PROJECT_ROOT
 from tests.identity import graphs
-from tests.identity.oracle import Seen, Type, answer
+from tests.identity.oracle import Override, Seen, Type, answer
 
 SEEDS = PROJECT_ROOT / "dbt_project" / "seeds" / "identity"
 FILES = ("person_identifier", "record_person", "refusals")
@@ -67,10 +68,6 @@ def test_one_file_and_many_in_any_order_give_the_definition_in_the_same_bytes(tm
     rng = random.Random(seed)
     rows = graphs.random_rows(rng, TYPES, 150)
     rules = write_rules(tmp_path / "rules")
-    from datetime import date
-
-    from tests.identity.oracle import Override
-
     overrides = [Override("never", ("email", "v1"), ("email", "v2"), date(2026, 1, 1))]
     expected = answer(rows, TYPES, overrides, {r.name for r in rows if r.value == "nobody"})
     resolve(write_rows(tmp_path / "all.csv", rows), tmp_path / "once", "--rules", str(rules))
