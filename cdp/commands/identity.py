@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -101,15 +101,17 @@ def why(
                     print_table(title, list(rows[0]), [list(row.values()) for row in rows])
     if found.verdict:
         typer.echo(found.verdict)
-    if found.chain:
-        print_table(
-            "Evidence",
-            ["identifier", "identifier", "tier", "record", "source", "observed at", "refused by", "override"],
-            [
-                (e.left, e.right, e.tier, e.record_id, e.source, e.observed_at, e.refused, e.override)
-                for e in found.chain
-            ],
+    for link in found.chain:
+        shown = f"override: {link.override}" if link.override else f"tier {link.tier}, {_record(link)}"
+        typer.echo(
+            f"  {link.left} -- {link.right}: " + (f"refused by {link.refused} ({shown})" if link.refused else shown)
         )
+
+
+def _record(link: Any) -> str:
+    if link.record_id is None:
+        return "a pair of a matching model"
+    return f"record {link.record_id}" + (f" of {link.source} at {link.observed_at}" if link.observed_at else "")
 
 
 @app.command()

@@ -28,15 +28,22 @@ OUTPUTS = {
         select identifier_type, identifier_value, person_id from identity.person_identifier
         order by identifier_type, identifier_value""",
     "record_person": "select record_id, person_id from identity.record_person order by record_id",
+    # pairs by record first: by key, a value that everybody has would meet all of its records once per refusal
     "refusals": """
-        select r.left_type, r.left_value, r.right_type, r.right_value, r.tier, r.sequence, r.rule,
-            (
-                select min(o.record_id) from conformed.identifier_observation as o
-                inner join conformed.identifier_observation as p on o.record_key = p.record_key
-                where o.identifier_key = r.left_key and p.identifier_key = r.right_key
-                    and greatest(o.sequence, p.sequence) = r.sequence
-            ) as record_id
-        from identity.identity_refusal as r
+        with refusals as (select * from identity.identity_refusal),
+        seen as materialized (
+            select record_key, record_id, identifier_key, sequence from conformed.identifier_observation
+            where identifier_key in (select r.left_key from refusals as r union select r.right_key from refusals as r)
+        ),
+        beside as materialized (
+            select o.identifier_key as left_key, p.identifier_key as right_key, o.record_id, greatest(o.sequence, p.sequence) as sequence
+            from seen as o inner join seen as p on o.record_key = p.record_key and o.identifier_key < p.identifier_key
+        ),
+        evidence as (select left_key, right_key, sequence, min(record_id) as record_id from beside group by all)
+        select r.left_type, r.left_value, r.right_type, r.right_value, r.tier, r.sequence, r.rule, e.record_id
+        from refusals as r
+        left join evidence as e
+            on r.left_key = e.left_key and r.right_key = e.right_key and r.sequence = e.sequence and r.tier between 1 and 89
         order by r.left_type, r.left_value, r.right_type, r.right_value""",
     "rejected": """
         select record_id, identifier_type, unusable_value as identifier_value, reason, count(*) as row_count
@@ -157,7 +164,8 @@ def _typed(reader: str, columns: dict[str, str]) -> str:
     wrong_tier = wrong_time = "false"
     if "tier" in columns:
         given = "nullif(trim(tier::varchar), '')"
-        tier = f"case when try_cast({given} as double) = try_cast({given} as integer) and try_cast({given} as integer) between 1 and 99 then try_cast({given} as integer) end"
+        whole = f"try_cast({given} as integer)"
+        tier = f"case when try_cast({given} as double) = {whole} and {whole} between 1 and 99 then {whole} end"
         wrong_tier = f"{given} is not null and ({tier}) is null"
     if "observed_at" in columns:
         given = "nullif(trim(observed_at::varchar), '')"
@@ -232,4 +240,5 @@ def _write(warehouse: Path, out: Path, settings: Settings, seconds: dict[str, fl
         raise RunError(
             f"{colliding} keys of records stand for two record ids", where=str(out), fix="give these records other ids"
         )
-    return Resolved(*counts, dict(rejected), seconds)
+    identifiers, persons, records, refusals = counts
+    return Resolved(identifiers, persons, records, refusals, dict(rejected), seconds)

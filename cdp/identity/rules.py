@@ -108,7 +108,8 @@ def load_rules(folder: Path | None, defaults: Path) -> Rules:
         own = folder / name if folder else None
         path = own if own and own.exists() else defaults / name
         found[name] = [] if folder and path != own and kind is IdentityOverride else _read(path, kind, errors)
-    rules = Rules.model_construct(**dict(zip(Rules.model_fields, found.values(), strict=True)))
+    types, blocked, overrides = found.values()
+    rules = Rules(types=types, blocked=blocked, overrides=overrides)
     _check(rules, folder or defaults, errors)
     if errors:
         raise DeclarationError.all_of(errors)
@@ -138,7 +139,8 @@ def _check(rules: Rules, where: Path, errors: list[DeclarationError]) -> None:
     import duckdb
 
     names = [t.name for t in rules.types]
-    for column, values in (("name", names), ("priority", [t.priority for t in rules.types])):
+    columns: dict[str, list[Any]] = {"name": names, "priority": [t.priority for t in rules.types]}
+    for column, values in columns.items():
         for twice in sorted({v for v in values if values.count(v) > 1}, key=str):
             errors.append(DeclarationError(f"{column} {twice} stands twice", where=str(where / "identifier_types.csv")))
     patterns = [("identifier_types.csv", t.pattern) for t in rules.types]

@@ -173,8 +173,8 @@ def _link(con: duckdb.DuckDBPyConnection, left: int, right: int, tier: int, sequ
             """,
             [left, right, sequence],
         ).fetchall()
-    seen = record[0] if record else (None, None, None)
-    return Link(names[left], names[right], tier, sequence, *seen, rule, override)
+    record_id, source, at = record[0] if record else (None, None, None)
+    return Link(names[left], names[right], tier, sequence, record_id, source, at, rule, override)
 
 
 def _verdict(

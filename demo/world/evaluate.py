@@ -9,6 +9,7 @@ exact links can reach at all: records of one true person that are connected thro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -251,8 +252,13 @@ def _measure(connection: duckdb.DuckDBPyConnection, reachable: dict[str | None, 
         " coalesce(sum(records) filter (where is_unknown), 0) from evaluated_cell"
     ).fetchone() or (0, 0)
     return Evaluation(
-        overall=Score(*(int(n) for n in overall), reachable.get(None)),
-        per_mess={kind: Score(*(int(n) for n in counts), reachable.get(kind)) for kind, *counts in per_mess},
+        overall=_score(overall, reachable.get(None)),
+        per_mess={kind: _score(counts, reachable.get(kind)) for kind, *counts in per_mess},
         missing=int(missing),
         unknown=int(unknown),
     )
+
+
+def _score(counts: Sequence[Any], reachable: int | None) -> Score:
+    records, true, predicted, correct = (int(n) for n in counts)
+    return Score(records, true, predicted, correct, reachable)

@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 import jinja2
+import yaml
 
 from cdp.duckdb_functions import register
 from cdp.settings import PROJECT_ROOT, Settings
@@ -25,6 +26,13 @@ MODELS = (
     "record_identifier", "identity_edge", "identity_component", "identity_replay", "identity_refusal", "identity_person", "person_identifier",
     "record_person", "identity_history", "identity_event", "identity_rule_applied", "identity_processed",
 )  # fmt: skip
+
+
+VARIABLES = {
+    k: v
+    for k, v in yaml.safe_load((DBT / "dbt_project.yml").read_text(encoding="utf-8"))["vars"].items()
+    if k != "as_of"
+}
 
 
 class CompilerError(Exception):
@@ -107,7 +115,7 @@ class Engine:
         environment = jinja2.Environment(extensions=["jinja2.ext.do"], undefined=jinja2.StrictUndefined)  # noqa: S701 - SQL
         names = self._names
         names.update(
-            execute=True, ref=str, this=self._this, run_query=self._query, config=self._configure, var=lambda name, default="": self.as_of,
+            execute=True, ref=str, this=self._this, run_query=self._query, config=self._configure, var=self._var,
             exceptions=_Exceptions(), adapter=self, env_var=lambda name, default="": default, is_incremental=self._is_incremental,
             flags=self, **{"return": _return},
         )  # fmt: skip
@@ -144,6 +152,9 @@ class Engine:
     @property
     def FULL_REFRESH(self) -> bool:
         return self._full
+
+    def _var(self, name: str, default: Any = "") -> Any:
+        return self.as_of if name == "as_of" else VARIABLES.get(name, default)
 
     def _query(self, sql: str) -> _Result:
         self.queries.append(sql)

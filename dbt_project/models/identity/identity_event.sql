@@ -107,16 +107,43 @@ events as (
     cross join last_run
 ),
 
+wanted as (
+    select distinct
+        left_key,
+        right_key
+    from events
+    where left_key is not null
+),
+
+-- pairs by record first: by key, a value that everybody has would meet all of its records once per pair
+seen as materialized (
+    select
+        record_key,
+        record_id,
+        identifier_key,
+        sequence
+    from {{ ref('identifier_observation') }}
+    where identifier_key in (select wanted.left_key from wanted union select wanted.right_key from wanted)
+),
+
+beside as materialized (
+    select
+        one.identifier_key as left_key,
+        other.identifier_key as right_key,
+        one.record_id,
+        { 'sequence': greatest(one.sequence, other.sequence), 'record_key': one.record_key } as at
+    from seen as one
+    inner join seen as other on one.record_key = other.record_key and one.identifier_key < other.identifier_key
+),
+
 evidence as (
     select
-        events.left_key,
-        events.right_key,
-        arg_min(one.record_id, { 'sequence': greatest(one.sequence, other.sequence), 'record_key': one.record_key }) as record_id
-    from (select distinct left_key, right_key from events where left_key is not null) as events
-    inner join {{ ref('identifier_observation') }} as one on events.left_key = one.identifier_key
-    inner join {{ ref('identifier_observation') }} as other
-        on events.right_key = other.identifier_key and one.record_key = other.record_key
-    group by events.left_key, events.right_key
+        beside.left_key,
+        beside.right_key,
+        arg_min(beside.record_id, beside.at) as record_id
+    from beside
+    semi join wanted on beside.left_key = wanted.left_key and beside.right_key = wanted.right_key
+    group by beside.left_key, beside.right_key
 ),
 
 final as (

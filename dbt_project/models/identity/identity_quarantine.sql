@@ -14,7 +14,7 @@ sizes as (
 
 usual as (
     select greatest(
-        {{ var('identity_giant_least') }}, {{ var('identity_giant_factor') }} * coalesce(quantile_disc(identifier_count, 0.999), 0)
+        {{ var('identity_giant_least') }}, {{ var('identity_giant_factor') }} * coalesce(quantile_disc(identifier_count, 0.95), 0)
     ) as most
     from sizes
 ),
