@@ -72,8 +72,8 @@ def make_project(
     _yaml(folder / "models" / "conformed" / "_sources.yml", {"version": 2, "sources": [source]})
     main = yaml.safe_load((dbt / "dbt_project.yml").read_text(encoding="utf-8"))
     own = {"identity": {"+schema": "identity"}, "conformed": {"+schema": "conformed"}}
-    main["models"] = {"tributary": {"+materialized": "table", **own}}
-    _yaml(folder / "dbt_project.yml", main)
+    kept = {key: main[key] for key in ("name", "version", "config-version", "profile", "flags", "vars", "seeds")}
+    _yaml(folder / "dbt_project.yml", kept | {"models": {"tributary": {"+materialized": "table", **own}}})
 
 
 def _yaml(path: Path, data: Any) -> None:
