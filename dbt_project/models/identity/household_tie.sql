@@ -76,10 +76,12 @@ holders as (
 
 -- an office or a shop is no household
 counted as (
-    select holders.*
+    select
+        holders.*,
+        count(*) over (partition by holders.rule, holders.value) as holder_count
     from holders
     inner join rules on holders.rule = rules.rule
-    qualify count(*) over (partition by holders.rule, holders.value) between 2 and any_value(rules.max_people) over (partition by holders.rule, holders.value)
+    qualify holder_count between 2 and rules.max_people
 ),
 
 traits as (

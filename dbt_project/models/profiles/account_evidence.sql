@@ -1,5 +1,6 @@
 -- What makes a person belong to an account (rules: seeds/accounts/account_rules.csv). One row is one person, account and rule,
--- with the latest record that says so. A domain or a name that stands for several accounts counts only where one of them is above all others.
+-- with the latest record that says so. A domain or a name that stands for several accounts counts only where one of them
+-- is above all others.
 with members as (
     select * from {{ ref('account_member') }}
 ),
