@@ -209,3 +209,15 @@ def test_deep_nesting_is_a_message(project: Path) -> None:
     write(project, "tags/deep.yml", RULE.format("(" * 1500 + "is_test" + ")" * 1500))
     with pytest.raises(DeclarationError):
         compiled(project)
+
+
+@pytest.mark.parametrize(
+    "text", ["where: " + "[" * 50_000, "- " * 3_000 + "x", "".join(" " * n + "a:\n" for n in range(2_000))]
+)
+def test_a_file_nested_without_end_is_refused(tmp_path: Path, text: str) -> None:
+    """libyaml would go down the stack with it until the process dies."""
+    write_contracts(tmp_path)
+    (tmp_path / "segments").mkdir()
+    (tmp_path / "segments" / "x.yml").write_text(text, encoding="utf-8")
+    with pytest.raises(DeclarationError, match="is nested too deeply"):
+        compiled(tmp_path)

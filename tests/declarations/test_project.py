@@ -62,7 +62,7 @@ def test_a_schema_refuses_what_the_compiler_refuses() -> None:
 
 
 def test_every_kind_is_shown_in_the_demo() -> None:
-    """All types of tags, both types of scores, an exclusive group, a nested segment, an exclusion, SQL by hand."""
+    """All types of tags and windows, both types of scores, exclusive groups, all that narrows a segment, SQL by hand."""
     project = load_project(DBT)
     tags = [declared(d) for d in project.tags]
     assert {t.type for t in tags} == {"attribute", "statistical", "rule", "manual"}
@@ -70,6 +70,10 @@ def test_every_kind_is_shown_in_the_demo() -> None:
     assert any(getattr(t, "group", None) for t in tags) and project.tag_models and project.segment_models
     segments = [d.value for d in project.segments]
     assert any("in_segment" in (s.where or "") for s in segments) and any(s.exclude for s in segments)
+    for key in ("accounts", "group", "limit", "holdout", "split", "drift"):
+        assert any(getattr(s, key) for s in segments), key
+    for key in ("window_days", "window_hours", "window_sessions"):
+        assert any(getattr(t, key, None) for t in tags), key
 
 
 def test_check_and_list_commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

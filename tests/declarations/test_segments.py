@@ -13,7 +13,7 @@ import yaml
 
 from tests.declarations.scratch import build, compiled, warehouse, write, write_contracts
 
-SEEDS = range(int(os.environ.get("CDP_TEST_SEGMENTS", "6")))
+SEEDS = range(int(os.environ.get("CDP_TEST_SEGMENTS", "4")))
 CITIES = ["Berlin", "Paris", "上海", None]
 CONDITIONS = {
     "city = 'Berlin'": lambda p: p["city"] == "Berlin",

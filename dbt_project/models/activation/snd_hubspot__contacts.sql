@@ -88,6 +88,7 @@ segment_lists as (
         list(segment order by segment) as segments
     from stays
     where exited_at is null
+        and not ends_with(segment, '__holdout')  -- there to be compared with, not to be reached
     group by person_id
 ),
 

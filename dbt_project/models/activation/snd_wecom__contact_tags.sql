@@ -33,6 +33,7 @@ segment_names as (
         'segment: ' || segment as tag_name
     from stays
     where exited_at is null
+        and not ends_with(segment, '__holdout')  -- there to be compared with, not to be reached
 ),
 
 -- WeCom takes 30 characters a name; a longer one is cut where it is still told apart.
