@@ -77,6 +77,10 @@ class _Connection(asyncio.Protocol):
             answer, self.answer = self.answer, None
             answer.set_result(int(head[9:12]))
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.answer and not self.answer.done():
+            self.answer.set_result(0)
+
     async def post(self, request: bytes) -> int:
         self.answer = asyncio.get_running_loop().create_future()
         self.transport.write(request)
@@ -104,6 +108,8 @@ async def send(port: int, seconds: float, batch: int, name: str, rate: float = 0
             body = b'{"batch":[' + b",".join(events) + b"]}" if batch > 1 else events[0]
             path = b"/v1/batch" if batch > 1 else b"/v1/track"
             begun = due if rate else loop.time()
+            if connection.transport.is_closing():
+                connection = (await loop.create_connection(_Connection, "127.0.0.1", port))[1]
             status = await connection.post(HEAD % (path, len(body)) + body)
             told.seconds.append(loop.time() - begun)
             told.acknowledged += batch if status == 200 else 0
