@@ -3,7 +3,6 @@
 
 with overrides as (
     select * from {{ ref('int_identity__override_keyed') }}
-    where action <> 'match'
 ),
 
 identifiers as (
