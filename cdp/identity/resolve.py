@@ -43,7 +43,7 @@ OUTPUTS = {
         select r.left_type, r.left_value, r.right_type, r.right_value, r.tier, r.sequence, r.rule, e.record_id
         from refusals as r
         left join evidence as e
-            on r.left_key = e.left_key and r.right_key = e.right_key and r.sequence = e.sequence and r.tier between 1 and 89
+            on r.left_key = e.left_key and r.right_key = e.right_key and r.sequence = e.sequence and r.tier between 1 and 98
         order by r.left_type, r.left_value, r.right_type, r.right_value""",
     "rejected": """
         select record_id, identifier_type, unusable_value as identifier_value, reason, count(*) as row_count

@@ -22,19 +22,11 @@ ENGINE = (
     "record_identifier", "identity_edge", "identity_component", "identity_replay", "identity_refusal", "identity_person", "person_identifier",
     "record_person", "identity_rule_applied", "identity_processed",
 )  # fmt: skip
-# Matched pairs: those of the table landed.match, where there is one; a file has none.
-_MATCHES = """{%- set given = adapter.get_relation(target.database, 'landed', 'match') -%}
-{% if given -%}
-select * from {{ given }}
-{%- else -%}
-select null::bigint as left_key, null::bigint as right_key, null::varchar as model, null::double as match_weight where false
-{%- endif %}
-"""
 SEEDS = ("identifier_types", "blocked_identifiers", "identity_overrides")
 
 
 NO_MATCHES = """-- No matching model: no pairs.
-select null::bigint as left_key, null::bigint as right_key, null::double as probability where false
+select null::bigint as left_key, null::bigint as right_key, null::varchar as model, null::double as match_weight where false
 """
 
 
@@ -60,7 +52,6 @@ def make_project(
         if name == "identity_rule_applied":  # here nothing logs, so nothing is waited for
             text = text.replace(", {{ ref('identity_event') }}", "")
         (folder / "models" / "identity" / f"{name}.sql").write_text(text, encoding="utf-8")
-    (folder / "models" / "identity" / "identity_match.sql").write_text(_MATCHES, encoding="utf-8")
     (folder / "models" / "conformed" / "identifier_observation.sql").write_text(observation_model, encoding="utf-8")
     (folder / "models" / "conformed" / "identity_match.sql").write_text(match_model, encoding="utf-8")
     rules.write(folder / "seeds" / "identity")

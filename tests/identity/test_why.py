@@ -39,10 +39,13 @@ def test_a_chain_of_records_ties_two_identifiers_of_one_person(site: Site) -> No
     assert found["same"] is True
     assert found["persons"][0]["person_id"] == found["persons"][1]["person_id"]
     ends = [name for link in found["chain"] for name in (link["left"], link["right"])]
-    assert sorted(n for n in set(ends) if ends.count(n) % 2) == sorted([names[0], names[-1]]), "a path from one to the other"
+    assert sorted(n for n in set(ends) if ends.count(n) % 2) == sorted([names[0], names[-1]]), (
+        "a path from one to the other"
+    )
     for link in found["chain"]:
         both = site.query(
-            "select identifier_type || ':' || identifier_value from conformed.identifier_observation where record_id = ?", link["record_id"]
+            "select identifier_type || ':' || identifier_value from conformed.identifier_observation where record_id = ?",
+            link["record_id"],
         )
         assert {(link["left"],), (link["right"],)} <= set(both), "the record shows both"
 
@@ -52,7 +55,9 @@ def test_a_never_row_would_split_that_person(site: Site, tmp_path: Path) -> None
     (left, right) = (n.split(":", 1) for n in (names[0], names[-1]))
     with (tmp_path / "identity_overrides.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["action", "left_type", "left_value", "right_type", "right_value", "reason", "author", "decided_on"])
+        writer.writerow(
+            ["action", "left_type", "left_value", "right_type", "right_value", "reason", "author", "decided_on"]
+        )
         writer.writerow(["never", *left, *right, "two people", "a test", "2026-01-01"])
     person = why(site, names[0])["persons"][0]["person_id"]
     found = json.loads(site.ok("identity", "preview", "--json", "--rules", str(tmp_path)))
