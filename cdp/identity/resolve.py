@@ -171,7 +171,10 @@ def _typed(reader: str, columns: dict[str, str]) -> str:
         given = "nullif(trim(observed_at::varchar), '')"
         time = f"(try_cast({given} as timestamptz) at time zone 'UTC')"
         wrong_time = f"{given} is not null and {time} is null"
-    number = "case when try_cast(sequence as hugeint) between 0 and 4611686018427387904 then try_cast(sequence as bigint) end"
+    # a cast alone would round 1.5
+    whole_number = "try_cast(sequence as hugeint) between 0 and 4611686018427387904"
+    exact = "try_cast(sequence as double) = try_cast(sequence as hugeint)::double"
+    number = f"case when {whole_number} and {exact} then try_cast(sequence as bigint) end"
     return (
         f"select {text('record_id')} as record_id, {number} as sequence, {text('identifier_type')} as identifier_type,"
         f" {text('identifier_value')} as identifier_value, {tier} as tier, {time} as observed_at,"
