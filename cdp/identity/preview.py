@@ -65,7 +65,7 @@ def preview(
             con.execute("create schema landed")
             con.execute("create table landed.row as from now.conformed.identifier_observation")
             con.execute(
-                "create table landed.matched_pair as select left_key, right_key, probability from now.identity.identity_match"
+                "create table landed.matched_pair as select left_key, right_key, model, match_weight from now.identity.identity_match"
             )
             notes = _notes(con, [t.model_dump() for t in rules.types])
         finally:

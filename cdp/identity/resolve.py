@@ -43,7 +43,7 @@ OUTPUTS = {
         select r.left_type, r.left_value, r.right_type, r.right_value, r.tier, r.sequence, r.rule, e.record_id
         from refusals as r
         left join evidence as e
-            on r.left_key = e.left_key and r.right_key = e.right_key and r.sequence = e.sequence and r.tier between 1 and 89
+            on r.left_key = e.left_key and r.right_key = e.right_key and r.sequence = e.sequence and r.tier between 1 and 98
         order by r.left_type, r.left_value, r.right_type, r.right_value""",
     "rejected": """
         select record_id, identifier_type, unusable_value as identifier_value, reason, count(*) as row_count
@@ -171,7 +171,10 @@ def _typed(reader: str, columns: dict[str, str]) -> str:
         given = "nullif(trim(observed_at::varchar), '')"
         time = f"(try_cast({given} as timestamptz) at time zone 'UTC')"
         wrong_time = f"{given} is not null and {time} is null"
-    number = "case when try_cast(sequence as hugeint) between 0 and 4611686018427387904 then try_cast(sequence as bigint) end"
+    # a cast alone would round 1.5
+    whole_number = "try_cast(sequence as hugeint) between 0 and 4611686018427387904"
+    exact = "try_cast(sequence as double) = try_cast(sequence as hugeint)::double"
+    number = f"case when {whole_number} and {exact} then try_cast(sequence as bigint) end"
     return (
         f"select {text('record_id')} as record_id, {number} as sequence, {text('identifier_type')} as identifier_type,"
         f" {text('identifier_value')} as identifier_value, {tier} as tier, {time} as observed_at,"

@@ -26,7 +26,7 @@ SEEDS = ("identifier_types", "blocked_identifiers", "identity_overrides")
 
 
 NO_MATCHES = """-- No matching model: no pairs.
-select null::bigint as left_key, null::bigint as right_key, null::double as probability where false
+select null::bigint as left_key, null::bigint as right_key, null::varchar as model, null::double as match_weight where false
 """
 
 

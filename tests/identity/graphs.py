@@ -64,7 +64,7 @@ def random_matches(rng: random.Random, rows: list[Seen]) -> list[Match]:
     for _ in range(rng.choice([0, 0, 2, 6])):
         left, right = sorted(rng.sample(names, 2), key=key) if len(names) > 1 else (names[0], names[0])
         if left != right:
-            found[left, right] = Match(left, right, rng.choice([0.9, 0.97, 0.999]))
+            found[left, right] = Match(left, right, rng.choice([2.5, 9.0, 9.7, 20.1]))
     return list(found.values())
 
 
@@ -72,7 +72,9 @@ def set_matches(engine: Engine, matches: Iterable[Match]) -> None:
     """Replace the matched pairs."""
     engine.con.execute("delete from identity_match")
     for m in matches:
-        engine.con.execute("insert into identity_match values (?, ?, ?)", [key(m.left), key(m.right), m.probability])
+        engine.con.execute(
+            "insert into identity_match values (?, ?, 'person', ?)", [key(m.left), key(m.right), m.weight]
+        )
 
 
 def prepare(engine: Engine, types: dict[str, Type]) -> None:
@@ -84,7 +86,6 @@ def prepare(engine: Engine, types: dict[str, Type]) -> None:
     con.execute("create table identifier_observation (provider varchar, source varchar, record_id varchar, record_key bigint, sequence bigint,"
                 " observed_at timestamp, identifier_type varchar, identifier_value varchar, identifier_key bigint, identifier_check bigint,"
                 " tier smallint)")  # fmt: skip
-    con.execute("create table identity_match (left_key bigint, right_key bigint, probability double)")
     con.execute("create table identifier_types (name varchar, priority integer, tier smallint, max_per_person integer, max_period varchar,"
                 " normaliser varchar, pattern varchar, level varchar, shared_above integer)")  # fmt: skip
     set_types(engine, types)

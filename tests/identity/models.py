@@ -37,7 +37,6 @@ def prepared(records: Records, overrides: list[dict[str, Any]] | None = None) ->
         "create table identity_overrides (action varchar, left_type varchar, left_value varchar, right_type varchar,"
         " right_value varchar, reason varchar, author varchar, decided_on date)"
     )
-    con.execute("create table identity_match (left_key bigint, right_key bigint, probability double)")
     for override in overrides or []:
         con.execute(
             "insert into identity_overrides values ($action, $left_type, $left_value, $right_type, $right_value, 'why', 'me', $decided_on)",

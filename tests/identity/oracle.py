@@ -54,10 +54,10 @@ class Match:
 
     left: Name
     right: Name
-    probability: float
+    weight: float
 
 
-MATCH_TIER = 90
+MATCH_TIER = 99
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def answer(
             edges[tied] = min(edges.get(tied := pair(o.left, o.right), (0, 10**9)), (0, (o.decided_on - date(1970, 1, 1)).days))  # fmt: skip
     for m in matches:
         if all(n in known and n not in shared for n in (m.left, m.right)):
-            evidence = (MATCH_TIER, round((1 - m.probability) * 1_000_000_000))
+            evidence = (MATCH_TIER, 100_000 - int(m.weight // 1))
             tied = pair(m.left, m.right)
             edges[tied] = min(edges.get(tied, evidence), evidence)
     enemies = {frozenset((o.left, o.right)) for o in overrides if o.action == "never"}

@@ -46,25 +46,3 @@ computed from `identity_observations()`. On a first run, a full refresh or a cha
     union all
     select md5('version {{ identity_version() }}') as rule_digest
 {%- endmacro %}
-
-{#- What ties or separates two identifiers beside records: overrides, and accepted pairs of matching models. One row is one decision. -#}
-{% macro identity_decisions() -%}
-    select
-        'override' as kind,
-        override_digest as rule_digest,
-        left_key,
-        right_key
-    from {{ ref('int_identity__override_keyed') }}
-    union all
-    select
-        'match' as kind,
-        md5(concat_ws('/', left_key, right_key, {{ match_rank('probability') }})) as rule_digest,
-        left_key,
-        right_key
-    from {{ ref('identity_match') }}
-{%- endmacro %}
-
-{#- The order among matched pairs: the surer, the earlier. -#}
-{% macro match_rank(probability) -%}
-    cast(round((1 - {{ probability }}) * 1000000000) as bigint)
-{%- endmacro %}

@@ -65,15 +65,17 @@ evidence as (
         and other.blocked_reason is null
         and {{ is_reopened('overrides.left_key') }}
     union all
+    -- what a matching model took for one person, after everything that records say
     select
         matches.left_key,
         matches.right_key,
-        {{ var('identity_match_tier', 90) }} as tier,
-        {{ match_rank('matches.probability') }} as sequence
-    from {{ ref('identity_match') }} as matches
+        99 as tier,
+        matches.sequence
+    from {{ ref('int_identity__override_keyed') }} as matches
     inner join stitching as one on matches.left_key = one.identifier_key
     inner join stitching as other on matches.right_key = other.identifier_key
-    where {{ is_reopened('matches.left_key') }}
+    where matches.action = 'match'
+        and {{ is_reopened('matches.left_key') }}
 ),
 
 pairs as (

@@ -17,7 +17,7 @@
     {%- set is_new = differing > 0 -%}
 {%- endif %}
 
--- depends_on: {{ ref('identifier_types') }}, {{ ref('blocked_identifiers') }}, {{ ref('int_identity__override_keyed') }}, {{ ref('identity_match') }}
+-- depends_on: {{ ref('identifier_types') }}, {{ ref('blocked_identifiers') }}
 with observations as (
     select
         provider,
@@ -30,7 +30,11 @@ with observations as (
 ),
 
 decisions as (
-    {{ identity_decisions() }}
+    select
+        override_digest as rule_digest,
+        left_key,
+        right_key
+    from {{ ref('int_identity__override_keyed') }}
 ),
 
 {% if is_new %}

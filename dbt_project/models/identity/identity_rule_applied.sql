@@ -9,4 +9,9 @@ select
     null::bigint as right_key
 from ({{ identity_rules() }}) as rules
 union all
-{{ identity_decisions() }}
+select
+    action as kind,
+    override_digest as rule_digest,
+    left_key,
+    right_key
+from {{ ref('int_identity__override_keyed') }}

@@ -1,5 +1,8 @@
 -- The strongest identifier of each record: its person is the record's person. One row is one record (record_key).
-{{ config(materialized='incremental', incremental_strategy='append', on_schema_change='fail', pre_hook="{{ forget('record_key', 'record') }}") }}
+{{ config(
+    materialized='incremental', incremental_strategy='append', on_schema_change='fail',
+    pre_hook="{{ forget('record_key', 'record') }}"
+) }}
 
 -- depends_on: {{ ref('identity_reopened') }}, {{ ref('observation_reopened') }}, {{ ref('identifier_observation') }}
 with observations as (

@@ -1,6 +1,9 @@
 -- The person of each record: that of its strongest identifier. One row is one record (in the pipeline a raw row, its sequence);
 -- records without a usable identifier are not in it.
-{{ config(materialized='incremental', incremental_strategy='append', on_schema_change='fail', pre_hook="{{ forget('record_key', 'record') }}") }}
+{{ config(
+    materialized='incremental', incremental_strategy='append', on_schema_change='fail',
+    pre_hook="{{ forget('record_key', 'record') }}"
+) }}
 
 -- depends_on: {{ ref('identity_reopened') }}, {{ ref('observation_reopened') }}, {{ ref('identifier_observation') }}
 with records as (
