@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from cdp.errors import BusyError, ConfigurationError
 from ingest.collector.recovery import Counters, recover, remember, seal_all
 from ingest.collector.seen import Seen
-from ingest.collector.segments import DIGITS, Segment, framed, log_id, make_folder, noted_next, sync_folder
+from ingest.collector.segments import DIGITS, Segment, framed, log_id, make_folder, noted_next, sync_file, sync_folder
 
 # what stands before the sequence number of a record (nothing: an event), and what stands behind it, to the closing brace
 Record = tuple[bytes, bytes]
@@ -297,12 +297,3 @@ class Log:
             os.fsync(file.fileno())
         beside.replace(self.folder / "log.json")
         sync_folder(self.folder)
-
-
-def sync_file(path: Path) -> None:
-    """Write a file's content to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -164,6 +164,15 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_file(path: Path) -> None:
+    """Write a file's content to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _is_whole(line: bytes) -> bool:
     if not line.endswith(b"\n") or line[PREFIX - 1 : PREFIX] != b" ":
         return False
