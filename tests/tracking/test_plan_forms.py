@@ -48,7 +48,9 @@ def _plan_with(tmp_path: Path, name: str, *edits: tuple[str, str]) -> Path:
 
 def test_schemas_for_editors_are_up_to_date() -> None:
     for name, text in schemas().items():
-        assert (PROJECT_ROOT / "docs" / "schemas" / name).read_text(encoding="utf-8") == text, "run `cdp declarations schema`"
+        assert (PROJECT_ROOT / "docs" / "schemas" / name).read_text(encoding="utf-8") == text, (
+            "run `cdp declarations schema`"
+        )
 
 
 def test_every_example_fits_and_every_schema_agrees_with_the_validator(plan: Plan) -> None:
