@@ -205,7 +205,10 @@ def _placed(sql: str, grain: str, moment: str, *, early: bool) -> str:
         if column.name == AS_OF:
             column.replace(sqlglot.parse_one(f"({moment})", dialect=DIALECT))
     for table in list(tree.find_all(exp.Table)):
-        if table.name.startswith("ref__"):
+        if table.name == "ref__audience":
+            everybody = "(select entity_id as person_id from entity) as audience"
+            table.replace(sqlglot.parse_one(everybody, dialect=DIALECT))
+        elif table.name.startswith("ref__"):
             facts = _facts(table.name.removeprefix("ref__"), grain, moment, early=early)
             table.replace(sqlglot.parse_one(f"({facts}) as facts", dialect=DIALECT))
     return tree.sql(dialect=DIALECT)
