@@ -79,7 +79,7 @@ class LedgerState:
             with self._reader.connect() as ledger:
                 base = self._base_index(ledger, sync)
                 journal = self._journal(ledger, sync)
-        except (DatabaseError, pa.ArrowInvalid, pa.ArrowIOError, ValueError, KeyError) as error:
+        except (DatabaseError, pa.ArrowInvalid, OSError, ValueError, KeyError, TypeError) as error:
             raise damaged(f"state of {sync}", str(error).splitlines()[0]) from None
         con.register("base_index", base)
         con.register("journal_rows", journal)

@@ -126,7 +126,7 @@ def test_a_damaged_state_is_told_and_nothing_is_sent(endpoint: Endpoint) -> None
     ledger.fold("rows", always=True)
     ledger.close()
     with sqlite3.connect(endpoint.project.settings.path("ledger.sqlite")) as con:
-        con.execute("update sync_state_part set keys = substr(keys, 1, 40) || x'00' || substr(keys, 42)")
+        con.execute("update sync_state_part set payloads = zeroblob(length(payloads))")
     calls = endpoint.calls()
     with pytest.raises(ConfigurationError, match="another checksum"):
         endpoint.run()

@@ -1,5 +1,6 @@
 -- What was sent where, and what became of it. One row is one row of one run of a sync.
-{{ config(enabled=is_active('reverse_etl')) }}
+-- Kept for so many days; raw keeps all, and sync_state looks at all.
+{{ config(enabled=is_active('reverse_etl'), meta={'retention_days': 400}) }}
 
 with log as (
     select * from {{ ref('stg_reverse_etl__delivery_log') }}
@@ -24,6 +25,7 @@ final as (
         run_as_of,
         sequence
     from log
+    where observed_at > {{ as_of() }} - to_days({{ config.get('meta')['retention_days'] }})
 )
 
 select * from final

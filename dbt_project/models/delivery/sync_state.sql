@@ -2,14 +2,14 @@
 {{ config(enabled=is_active('reverse_etl')) }}
 
 with deliveries as (
-    select * from {{ ref('sync_delivery') }}
+    select * from {{ ref('stg_reverse_etl__delivery_log') }}
 ),
 
 acknowledged as (
     select *
     from deliveries
     where status = 'succeeded'
-    qualify row_number() over (partition by sync, key_hash order by delivered_at desc, sequence desc) = 1
+    qualify row_number() over (partition by sync, key_hash order by observed_at desc, sequence desc) = 1
 ),
 
 final as (
@@ -20,7 +20,7 @@ final as (
         payload_hash,
         consent_record,
         run_id,
-        delivered_at as acknowledged_at
+        observed_at as acknowledged_at
     from acknowledged
     where operation not in ('delete', 'merge')
 )
