@@ -36,10 +36,32 @@ def _email_google(value: str) -> str:
     # Dots before the @ mean nothing at gmail.com and googlemail.com; a +suffix is kept.
     mail = f"regexp_replace({_lower(value)}, '\\s', '', 'g')"
     local, domain = f"split_part({mail}, '@', 1)", f"split_part({mail}, '@', 2)"
-    return (
+    plain = (
         f"case when {domain} in ('gmail.com', 'googlemail.com') then replace({local}, '.', '') || '@' || {domain}"
         f" else {mail} end"
     )
+    return _only(plain, "^[^@]+@[^@]+$")
+
+
+def _only(value: str, pattern: str) -> str:
+    """Null where the pattern does not match: a digest of what is no address matches nobody, and no rule can see it later."""
+    return f"case when regexp_matches({value}, '{pattern}') then {value} end"
+
+
+def _name_meta(value: str) -> str:
+    # Lower case without punctuation and spaces; letters of any script stay.
+    return f"regexp_replace({_lower(value)}, '[\\s\\p{{Z}}\\p{{P}}\\p{{S}}]', '', 'g')"
+
+
+def _number_between(low: int, high: int, width: int) -> Callable[[str], str]:
+    """Digits as a number of a fixed width, null when it lies outside."""
+
+    def expression(value: str) -> str:
+        digits = f"case when regexp_matches({_trim(value)}, '^[0-9]{{1,4}}$') then {_trim(value)} end"
+        in_range = f"cast({digits} as integer) between {low} and {high}"
+        return f"case when {in_range} and length({digits}) <= {width} then lpad({digits}, {width}, '0') end"
+
+    return expression
 
 
 _NORMALISE: dict[Normalisation, Callable[[str], str]] = {
@@ -49,12 +71,17 @@ _NORMALISE: dict[Normalisation, Callable[[str], str]] = {
     "digits": lambda value: f"regexp_replace({value}, '[^0-9]', '', 'g')",
     "email": _lower,
     "email_google": _email_google,
+    "email_meta": lambda value: _only(_lower(value), r"^.+@[^@\s]+\.[^@\s]+$"),
     "phone_e164": lambda value: f"'+' || {_phone(value)}",
     "phone_digits": _phone,
     # Lower case, and one space between words.
     "name": lambda value: f"regexp_replace({_lower(value)}, '[\\s\\p{{Z}}]+', ' ', 'g')",
-    # Lower case without punctuation and spaces; letters of any script stay.
-    "name_meta": lambda value: f"regexp_replace({_lower(value)}, '[\\s\\p{{Z}}\\p{{P}}\\p{{S}}]', '', 'g')",
+    "name_meta": _name_meta,
+    "name_meta_5": lambda value: f"left({_name_meta(value)}, 5)",
+    "initial_meta": lambda value: f"left({_name_meta(value)}, 1)",
+    "birth_day": _number_between(1, 31, 2),
+    "birth_month": _number_between(1, 12, 2),
+    "birth_year": lambda value: _only(_trim(value), "^[0-9]{4}$"),
     "country": lambda value: f"upper({_trim(value)})",
     "postal_code": lambda value: f"regexp_replace({_lower(value)}, '[\\s-]', '', 'g')",
 }

@@ -1,0 +1,1 @@
+"""Braze users and events."""

@@ -1,0 +1,1 @@
+"""Google audiences through the Data Manager API."""

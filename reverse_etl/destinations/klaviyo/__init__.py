@@ -1,0 +1,1 @@
+"""Klaviyo profiles, list memberships and events."""

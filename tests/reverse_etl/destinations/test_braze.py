@@ -1,0 +1,82 @@
+"""Braze's client before an emulator that keeps Braze's limits, partial errors and reset header."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cdp.errors import ConfigurationError
+from demo.emulators.destinations import braze
+from demo.emulators.faults import Fault
+from reverse_etl.destination import BatchRejectedError, UnavailableError
+from tests.reverse_etl.destinations.shared import Account, account, batch, statuses
+
+ANNA, BEN = {"external_id": "p1", "first_name": "Anna", "cdp_score": 7}, {"external_id": "p2", "first_name": "张三"}
+VISIT = {"external_id": "p1", "name": "visited", "time": "2026-01-01T00:00:00Z", "shop": "Leipzig"}
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Iterator[Account]:
+    with account(braze, tmp_path) as made:
+        yield made
+
+
+def test_users_are_written_changed_and_deleted(there: Account) -> None:
+    both = batch("users", [ANNA, BEN])
+    assert statuses(there.client.write(both), both) == ["succeeded", "succeeded"]
+    there.client.write(both)
+    there.client.write(batch("users", [{**ANNA, "first_name": None}]))
+    assert there.held("user") == {"p1": {"external_id": "p1", "cdp_score": 7}, "p2": BEN}
+    gone = batch("users", [ANNA, {"external_id": "never there"}], "mirror", "delete")
+    assert statuses(there.client.delete(gone), gone) == ["succeeded", "succeeded"]
+    assert list(there.held("user")) == ["p2"]
+
+
+def test_update_only_makes_nobody(there: Account) -> None:
+    there.client.write(batch("users", [ANNA]))
+    there.client.write(batch("users", [{**ANNA, "cdp_score": 8}, BEN], "update_only"))
+    assert there.held("user") == {"p1": {**ANNA, "cdp_score": 8}}
+
+
+def test_a_wrong_row_is_named_and_the_others_stand(there: Account) -> None:
+    mixed = batch("users", [ANNA, {"external_id": "p3", "country": "Germany"}, BEN])
+    result = there.client.write(mixed)
+    assert statuses(result, mixed) == ["succeeded", "rejected", "succeeded"]
+    assert result.outcome("r1").code in there.spec.errors
+    events = batch("events", [VISIT, {**VISIT, "time": "yesterday"}], "append")
+    assert statuses(there.client.write(events), events) == ["succeeded", "rejected"]
+    assert there.held("event")["1"]["properties"] == {"shop": "Leipzig"}
+
+
+def test_a_call_refused_as_a_whole_applies_nothing(there: Account) -> None:
+    with pytest.raises(BatchRejectedError, match="75"):
+        there.client.write(batch("users", [{"external_id": f"p{n}"} for n in range(76)]))
+    with pytest.raises(BatchRejectedError, match="50"):
+        there.client.delete(batch("users", [{"external_id": f"p{n}"} for n in range(51)], "mirror", "delete"))
+    assert there.held("user") == {}
+
+
+def test_the_reset_header_says_how_long_to_wait(there: Account) -> None:
+    there.script.by_number = {1: Fault(429, retry_after=20)}
+    there.client.write(batch("users", [ANNA]))
+    assert there.calls() == [429, 201]
+    there.script.by_number = {3: Fault(429, retry_after=3600)}
+    with pytest.raises(UnavailableError) as told:
+        there.client.write(batch("users", [BEN]))
+    assert (told.value.effect_unknown, told.value.code) == (False, "rate_limit")
+    assert list(there.held("user")) == ["p1"]
+
+
+def test_a_lost_answer_is_told_as_an_unknown_effect(there: Account) -> None:
+    there.script.rule = lambda number, path: Fault(500, after_effect=number == 1)
+    with pytest.raises(UnavailableError) as told:
+        there.client.write(batch("users", [ANNA]))
+    assert told.value.effect_unknown
+    assert there.held("user") == {"p1": ANNA}
+
+
+def test_a_wrong_key_ends_the_run(tmp_path: Path) -> None:
+    with account(braze, tmp_path, api_key="wrong") as there, pytest.raises(ConfigurationError, match="braze"):
+        there.client.write(batch("users", [ANNA]))
