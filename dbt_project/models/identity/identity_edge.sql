@@ -42,10 +42,10 @@ evidence as (
     where stitching_count = 2 and second_key <> identifier_key
     union all
     select
-        strongest.identifier_key,
-        crowded.identifier_key,
-        greatest(crowded.tier, strongest.tier),
-        greatest(crowded.sequence, strongest.sequence)
+        strongest.identifier_key as one_key,
+        crowded.identifier_key as other_key,
+        greatest(crowded.tier, strongest.tier) as tier,
+        greatest(crowded.sequence, strongest.sequence) as sequence
     from crowded
     inner join crowded as strongest
         on crowded.record_key = strongest.record_key

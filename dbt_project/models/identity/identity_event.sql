@@ -29,10 +29,10 @@ changes as (
     select
         run_no,
         as_of,
-        'created',
+        'created' as change,
         person_id,
-        null,
-        count(*)
+        null as previous_person_id,
+        count(*) as identifier_count
     from moves
     where change = 'added'
     group by run_no, as_of, person_id
@@ -50,10 +50,20 @@ joining as (
         arg_min(edges.edge, (edges.tier::hugeint << 63) | edges.sequence) as edge
     from moves
     inner join (
-        select left_key as one_key, right_key as other_key, tier, sequence, { 'left_key': left_key, 'right_key': right_key } as edge
+        select
+left_key as one_key,
+right_key as other_key,
+tier,
+sequence,
+{ 'left_key': left_key, 'right_key': right_key } as edge
         from {{ ref('identity_edge') }}
         union all
-        select right_key, left_key, tier, sequence, { 'left_key': left_key, 'right_key': right_key }
+        select
+right_key,
+left_key,
+tier,
+sequence,
+{ 'left_key': left_key, 'right_key': right_key }
         from {{ ref('identity_edge') }}
     ) as edges on moves.identifier_key = edges.one_key
     inner join {{ ref('identity_person') }} as others
@@ -123,7 +133,9 @@ seen as materialized (
         identifier_key,
         sequence
     from {{ ref('identifier_observation') }}
-    where identifier_key in (select wanted.left_key from wanted union select wanted.right_key from wanted)
+    where identifier_key in (select wanted.left_key from wanted
+    union
+    select wanted.right_key from wanted)
 ),
 
 beside as materialized (

@@ -6,7 +6,8 @@
     post_hook="delete from {{ ref('identity_reopened') }}"
 ) }}
 
--- depends_on: {{ ref('identity_reopened') }}, {{ ref('observation_reopened') }}, {{ ref('identifier_observation') }}, {{ ref('identity_rule_applied') }}
+-- depends_on: {{ ref('identity_reopened') }}, {{ ref('observation_reopened') }}, {{ ref('identifier_observation') }}
+-- depends_on: {{ ref('identity_rule_applied') }}
 select
     provider,
     record_key,

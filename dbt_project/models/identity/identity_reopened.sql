@@ -92,21 +92,43 @@ doubtful as (
 ),
 
 added as (
-    select record_key, identifier_key, row_digest from candidates
+    select
+record_key,
+identifier_key,
+row_digest
+from candidates
     except all
-    select record_key, identifier_key, row_digest from doubtful
+    select
+record_key,
+identifier_key,
+row_digest
+from doubtful
 ),
 
 removed as (
-    select record_key, identifier_key, row_digest from doubtful
+    select
+record_key,
+identifier_key,
+row_digest
+from doubtful
     except all
-    select record_key, identifier_key, row_digest from candidates
+    select
+record_key,
+identifier_key,
+row_digest
+from candidates
 ),
 
 changed as (
-    select record_key, identifier_key from added
+    select
+record_key,
+identifier_key
+from added
     union
-    select record_key, identifier_key from removed
+    select
+record_key,
+identifier_key
+from removed
 ),
 
 -- what was shared and lost a record may stitch again: then it ties what stands beside it
@@ -125,15 +147,33 @@ released_records as (
 
 changed_decisions as (
     (
-        select rule_digest, left_key, right_key from decisions
+        select
+rule_digest,
+left_key,
+right_key
+from decisions
         except
-        select rule_digest, left_key, right_key from {{ applied }} where kind <> 'rule'
+        select
+rule_digest,
+left_key,
+right_key
+from {{ applied }}
+where kind <> 'rule'
     )
     union all
     (
-        select rule_digest, left_key, right_key from {{ applied }} where kind <> 'rule'
+        select
+rule_digest,
+left_key,
+right_key
+from {{ applied }}
+where kind <> 'rule'
         except
-        select rule_digest, left_key, right_key from decisions
+        select
+rule_digest,
+left_key,
+right_key
+from decisions
     )
 ),
 
@@ -150,7 +190,8 @@ touched_first as (
     union
     select right_key as identifier_key from changed_decisions
     union
-    select key as identifier_key from {{ before }} where kind = 'identifier'
+    select key as identifier_key from {{ before }}
+where kind = 'identifier'
 ),
 
 -- a decision that waited for one of its identifiers brings in the other
@@ -181,7 +222,8 @@ records as (
     union
     select record_key from changed
     union
-    select key from {{ before }} where kind = 'record'
+    select key from {{ before }}
+where kind = 'record'
 ),
 
 final as (
