@@ -87,7 +87,7 @@ def test_count_of_what_is_not_saved(cdp: Any, where: str, expected: int) -> None
         ("revenue > 'a'", "compared with a text"),
         ("revenue", "true/false"),
         ("in_segment('poor')", 'unknown segment "poor"'),
-        ("1 = 1; drop table x", "is not an expression"),
+        ("1 = 1; drop table x", "one expression without side effect"),
         ("(select count(*) from profiles.person) > 0", "a subquery stands in"),
     ],
 )
