@@ -140,5 +140,5 @@ def _judge_job(response: httpx.Response) -> None:
 
 
 def _error(body: Mapping[str, Any]) -> tuple[str, str]:
-    first = next(iter(body.get("errors", [])), {})
+    first: Mapping[str, Any] = next(iter(body.get("errors", [])), {})
     return str(first.get("code", "")), ": ".join(str(first[part]) for part in ("title", "detail") if first.get(part))
