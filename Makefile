@@ -35,7 +35,7 @@ install: $(VENV)/.installed
 $(VENV)/.installed: requirements.lock requirements/bootstrap.txt pyproject.toml requirements/runtime.in
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
-	$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock requirements/bootstrap.txt
+	UV_COMPILE_BYTECODE_TIMEOUT=600 $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock requirements/bootstrap.txt
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --offline --python $(BIN)/python -e .
 	touch $@
 
