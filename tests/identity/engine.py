@@ -109,6 +109,9 @@ class Engine:
         )  # fmt: skip
         self.con.execute("set TimeZone = 'UTC'")
         register(self.con)
+        self.con.execute(
+            "create table if not exists identity_match (left_key bigint, right_key bigint, model varchar, match_weight double)"
+        )
         environment = jinja2.Environment(extensions=["jinja2.ext.do"], undefined=jinja2.StrictUndefined)  # noqa: S701 - SQL
         names = self._names
         names.update(

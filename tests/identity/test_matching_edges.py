@@ -15,21 +15,21 @@ PEOPLE: Records = {
 }
 TABLES = ("identity_edge", "person_identifier", "record_person", "identity_component", "identity_refusal")
 Pair = tuple[tuple[str, str], tuple[str, str], float]
-LEADS: Pair = (("crm_lead_id", "lead_1"), ("crm_lead_id", "lead_2"), 0.9995)
-TO_ANNA: Pair = (("crm_lead_id", "lead_2"), ("user_id", "u_anna"), 0.9999)
-TO_BERTA: Pair = (("crm_lead_id", "lead_1"), ("user_id", "u_berta"), 0.9991)
+LEADS: Pair = (("crm_lead_id", "lead_1"), ("crm_lead_id", "lead_2"), 9.4)
+TO_ANNA: Pair = (("crm_lead_id", "lead_2"), ("user_id", "u_anna"), 12.0)
+TO_BERTA: Pair = (("crm_lead_id", "lead_1"), ("user_id", "u_berta"), 11.0)
 
 
 def match(engine: Engine, *pairs: Pair) -> None:
     """The accepted pairs of this run."""
     engine.con.execute("delete from identity_match")
     key = engine.render("{{ hash_key(\"type || ':' || value\") }}")
-    for left, right, probability in pairs:
+    for left, right, weight in pairs:
         keys = [
             engine.con.execute(f"select {key} from (select ? as type, ? as value)", list(name)).fetchall()[0][0]
             for name in (left, right)
         ]
-        engine.con.execute("insert into identity_match values (?, ?, ?)", [min(keys), max(keys), probability])
+        engine.con.execute("insert into identity_match values (?, ?, 'person', ?)", [min(keys), max(keys), weight])
 
 
 def persons(engine: Engine) -> set[frozenset[str]]:
@@ -51,7 +51,7 @@ def matched(*pairs: Pair, overrides: list[dict[str, str]] | None = None) -> Engi
 def test_a_pair_makes_one_person_and_its_absence_two() -> None:
     engine = matched(LEADS)
     assert frozenset({"lead", "bought_list"}) in persons(engine)
-    assert engine.con.execute("select tier, count(*) from identity_edge where tier = 90 group by 1").fetchall() == [
+    assert engine.con.execute("select tier, count(*) from identity_edge where tier = 99 group by 1").fetchall() == [
         (99, 1)
     ]
     with_pair = state(engine)
@@ -65,14 +65,14 @@ def test_a_pair_makes_one_person_and_its_absence_two() -> None:
 
 
 def test_limits_refuse_the_weaker_of_two_pairs() -> None:
-    """Both accounts match the leads; one person has one user_id. The more probable pair is taken."""
+    """Both accounts match the leads; one person has one user_id. The pair of the higher weight is taken."""
     engine = matched(LEADS, TO_ANNA, TO_BERTA)
     assert frozenset({"account", "bought_list"}) in {
         p & {"account", "bought_list", "other_account"} for p in persons(engine)
     }
     assert not any({"account", "other_account"} <= p for p in persons(engine))
     refused = engine.con.execute("select tier from identity_refusal").fetchall()
-    assert refused == [(90,)]
+    assert refused == [(99,)]
     later = matched(LEADS)
     match(later, LEADS, TO_ANNA, TO_BERTA)
     later.run()
@@ -87,6 +87,18 @@ def test_never_merge_beats_a_pair_and_what_is_shared_is_not_matched() -> None:
         "right_type": "crm_lead_id",
         "right_value": "lead_2",
     }
-    desk: Pair = (("email", "desk@example.com"), ("user_id", "u_1"), 0.99999)
+    desk: Pair = (("email", "desk@example.com"), ("user_id", "u_1"), 20.0)
     engine = matched(LEADS, desk, overrides=[never])
     assert persons(engine) == persons(matched())
+
+
+def test_a_weight_that_moves_within_its_bit_reopens_nobody() -> None:
+    engine = matched(LEADS)
+    match(engine, (*LEADS[:2], 9.9))
+    engine.build("int_identity__type_numbered")
+    engine.build("int_identity__override_keyed")
+    engine.build("identity_reopened")
+    assert engine.con.execute("select count(*) from identity_reopened").fetchall() == [(0,)]
+    match(engine, (*LEADS[:2], 10.1))
+    engine.build("identity_reopened")
+    assert engine.con.execute("select count(*) > 0 from identity_reopened").fetchall() == [(True,)]

@@ -3,6 +3,7 @@
 
 with overrides as (
     select * from {{ ref('int_identity__override_keyed') }}
+    where action <> 'match'
 ),
 
 identifiers as (

@@ -1,4 +1,5 @@
--- Overrides with the keys of their identifiers, normalised as observations are. One row is one override.
+-- Links that come from no record: overrides with the keys of their identifiers, normalised as observations are, and pairs that a
+-- matching model accepted (action match). One row is one override, or one pair of one matching model.
 {{ config(materialized='view') }}
 
 with overrides as (
@@ -42,6 +43,22 @@ final as (
         decided_on
     from keyed
     where one_key <> other_key
+    union all
+    -- among matches the strongest come first; whole bits, so that a weight that moves a little with the data reopens nobody
+    select
+        'match' as action,
+        left_key,
+        right_key,
+        100000 - floor(match_weight)::bigint as sequence,
+        md5(concat_ws('/', 'match', model, left_key, right_key, floor(match_weight)::bigint)) as override_digest,
+        null as left_type,
+        null as left_value,
+        null as right_type,
+        null as right_value,
+        'matched by ' || model as reason,
+        model as author,
+        null as decided_on
+    from {{ ref('identity_match') }}
 )
 
 select * from final
