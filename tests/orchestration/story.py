@@ -81,7 +81,7 @@ def in_the_middle_of_dbt(site: Site) -> Callable[[list[str]], bool]:
     def ready(lines: list[str]) -> bool:
         if not log.exists() or log.stat().st_mtime_ns == already:
             return False
-        return "OK created sql table model identity.identifier" in log.read_text(encoding="utf-8", errors="replace")
+        return "model identity.identifier " in log.read_text(encoding="utf-8", errors="replace")
 
     return ready
 
