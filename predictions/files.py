@@ -40,8 +40,8 @@ class FileRows:
 
     def count(self, table: str) -> int:
         """Rows of `usable` or `quarantined`."""
-        found = self.con.execute(f"select count(*) from {_name(table)}").fetchone()
-        return int(found[0]) if found else 0
+        # fetched whole: a result of which a part is left blocks the connection
+        return int(self.con.execute(f"select count(*) from {_name(table)}").fetchall()[0][0])
 
     def reasons(self) -> dict[str, int]:
         """Reasons of quarantine and their counts."""
@@ -113,9 +113,9 @@ def features_of(rows: FileRows, model: TableModel, label: str) -> tuple[list[str
     texts: list[str] = []
     for feature in wanted:
         column = _name(feature)
-        known, numeric, values = rows.con.execute(
+        [(known, numeric, values)] = rows.con.execute(
             f"select count({column}), count(try_cast({column} as double)), count(distinct try_cast({column} as double)) from usable"
-        ).fetchone() or (0, 0, 0)
+        ).fetchall()
         if not known:
             continue  # says nothing of any row
         is_number = numeric >= NUMERIC_SHARE * known and values >= NUMERIC_VALUES

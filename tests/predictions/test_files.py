@@ -13,6 +13,7 @@ from cdp.cli import app
 from cdp.errors import CdpError, DeclarationError
 from cdp.settings import get_settings
 from predictions.declaration import read_table_model
+from predictions.table_model import train_file
 
 LEADS = get_settings().absolute(get_settings().shared_data) / "x_education_leads" / "leads.csv"
 LATE = [
@@ -141,6 +142,19 @@ def test_a_file_that_cannot_be_learnt_from(tmp_path: Path, rows: int, more: str,
     )
     assert isinstance(run.exception, CdpError), run.output
     assert said in run.exception.render()
+
+
+def test_a_file_with_nothing_to_set_aside_is_learnt_from(tmp_path: Path) -> None:
+    """600 rows; who visits more than three times buys, but for one in eleven, where it is the other way round."""
+    data = tmp_path / "rows.csv"
+    bought = ["yes" if (n % 7 > 3) != (n % 11 == 0) else "no" for n in range(600)]
+    lines = "".join(f"r{n},{n},{n % 7},{b}\n" for n, b in enumerate(bought))
+    data.write_text("Prospect ID,Lead Number,visits,bought\n" + lines)
+    yml = declared(tmp_path, "label: bought\nalgorithm: logistic\n")
+    found = train_file(data, read_table_model(yml), None, tmp_path / "m")
+    assert (found.quarantined, (tmp_path / "m" / "quarantine.csv").exists()) == ({}, False)
+    assert found.report.held_out is not None and found.report.held_out.auc is not None
+    assert 0.8 < found.report.held_out.auc < 1
 
 
 def test_rows_that_cannot_be_used_are_set_aside_with_their_reason(tmp_path: Path) -> None:

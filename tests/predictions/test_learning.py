@@ -115,9 +115,14 @@ def test_fewer_than_a_hundred_of_either_are_refused() -> None:
 
 
 def test_persons_count_once_however_many_rows_they_have() -> None:
-    few = rows(400, 1)
-    repeated = Rows(few.table, few.label, few.group % 60)
-    with pytest.raises(RunError, match="too little to learn from: 60 positive"):
+    """70 persons with one row in each of six rounds; 60 of them are positive in every other round. Counted as rows there
+    would be enough of both: 180 and 240."""
+    few = rows(420, 1)
+    person, turn = np.arange(420) % 70, np.arange(420) // 70
+    label = ((turn % 2 == 1) & (person < 60)).astype(np.int64)
+    assert min(label.sum(), (1 - label).sum()) > 100
+    repeated = Rows(few.table, label, person)
+    with pytest.raises(RunError, match="too little to learn from: 60 positive and 70 negative"):
         learn(model(), repeated, repeated, numbers=["x"], texts=[], trained={"as_of": None})
 
 
