@@ -51,10 +51,10 @@ def buyers(count: int, seed: int) -> pa.Table:
 def test_the_closed_forms_are_the_library_s_and_parameters_are_recovered(tmp_path: Path) -> None:
     seed = 11
     print(f"seed {seed}")
-    rows = buyers(3000, seed)
+    rows = buyers(1000, seed)
     orders, value, scale = fit(rows, tmp_path)
-    # 3,000 buyers leave wide margins for a and b; rate and spend are told well
-    assert 0.7 < (orders.r / orders.alpha) / (TRUE["r"] / TRUE["alpha"]) < 1.3
+    # 1,000 buyers leave wide margins for a and b; rate and spend are told well
+    assert 0.85 < (orders.r / orders.alpha) / (TRUE["r"] / TRUE["alpha"]) < 1.15
     mean_spend = scale * value.p * value.v / (value.q - 1)
     assert 0.85 < mean_spend / (TRUE["p"] * TRUE["v"] / (TRUE["q"] - 1)) < 1.15
     clv, _, pandas = _library(tmp_path)
@@ -70,6 +70,7 @@ def test_the_closed_forms_are_the_library_s_and_parameters_are_recovered(tmp_pat
         }
     )
     library = clv.BetaGeoModel()
+    library.build_model(frame)  # its closed forms ask the built model for its coordinates
     library.idata = _posterior(TRUE, ("r", "alpha", "a", "b"))
     theirs = library.expected_purchases(data=frame, future_t=90).to_numpy().ravel()
     assert np.allclose(ours.orders, theirs, rtol=1e-6, atol=1e-9)
