@@ -12,7 +12,7 @@ HEADER = "# Generated from declarations by dbt_declarations on every dbt run; do
 
 def properties_file(models: Iterable[dict[str, Any]]) -> str:
     """dbt's properties of models. A column's `unique` and `not_null` become one test of the whole row, `grain`
-    (dbt_project/tests/generic/grain.sql), which scans once."""
+    (dbt_project/macros/grain.sql), which scans once."""
     document = {"version": 2, "models": [_with_grain(model) for model in models]}
     return HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 

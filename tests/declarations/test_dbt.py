@@ -28,7 +28,7 @@ def root(tmp_path: Path) -> Path:
         shapes[model] = ", ".join(f"cast(null as {c.split()[1]}) as {c.split()[0]}" for c in columns.split(", "))
     for model, columns in shapes.items():
         write(dbt_dir, f"models/profiles/{model}.sql", f"select {columns} where false\n")
-    for macro in ("as_of.sql", "schema.sql"):
+    for macro in ("as_of.sql", "grain.sql", "schema.sql"):
         (dbt_dir / "macros").mkdir(exist_ok=True)
         shutil.copy(REAL / "macros" / macro, dbt_dir / "macros" / macro)
     write(dbt_dir, "dbt_project.yml", "name: small\nversion: '1.0'\nprofile: small\n"
