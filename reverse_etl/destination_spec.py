@@ -176,6 +176,9 @@ class ConnectionKey(Declaration):
     description: str
     secret: bool = False
     default: str | None = Field(None, description="Used when it is not set; without it the setting is required.")
+    names_account: bool = Field(
+        True, description="Another value means another account, which has not acknowledged anything."
+    )
 
 
 class ErrorRule(Declaration):

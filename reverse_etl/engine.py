@@ -121,7 +121,7 @@ def account_mark(resolved: ResolvedSync, connection: dict[str, str]) -> str:
     told = []
     for name, key in sorted(resolved.spec.connection.items()):
         value = connection.get(name, "")
-        if key.secret or name == "port":
+        if key.secret or not key.names_account:
             continue
         parts = urlsplit(value)
         told.append(f"{name}={(parts.hostname or '') + parts.path if parts.scheme else value}")

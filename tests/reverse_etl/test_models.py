@@ -54,6 +54,10 @@ ROWS: dict[str, list[dict[str, object]]] = {
 
 def make_upstream(path: Path) -> None:
     with contextlib.closing(duckdb.connect(str(path))) as con:
+        con.execute("create schema identity")
+        con.execute(
+            "create table identity.identity_quarantine (person_id varchar, component_key bigint, component_size bigint, reason varchar)"
+        )
         for place in UPSTREAM:
             schema, model = place.split("/")
             contract = yaml.safe_load((DBT / "models" / f"{place}.yml").read_text())["models"]
@@ -61,7 +65,7 @@ def make_upstream(path: Path) -> None:
             listed = ", ".join(f'"{column["name"]}" {column["data_type"]}' for column in columns)
             con.execute(f"create schema if not exists {schema}")
             con.execute(f"create table {schema}.{model} ({listed})")
-            for row in ROWS[model]:
+            for row in ROWS.get(model, []):
                 names, marks = ", ".join(row), ", ".join("?" * len(row))
                 con.execute(f"insert into {schema}.{model} ({names}) values ({marks})", list(row.values()))
 

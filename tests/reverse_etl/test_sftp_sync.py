@@ -130,7 +130,7 @@ def test_a_broken_upload_leaves_the_old_file_and_the_next_run_replaces_it(
     with monkeypatch.context() as broken:
         broken.setattr(paramiko.SFTPClient, "posix_rename", _lose_connection)
         result = engine.run("members", project.settings, AS_OF)
-    assert (result.failed, result.ok) == (1, False)
+    assert (result.in_doubt, result.ok) == (1, False), "nobody knows whether the server had renamed it"
     assert tree(server)["out/audiences/members.csv"] == before["out/audiences/members.csv"]
     again = engine.run("members", project.settings, AS_OF)
     assert (again.updated, again.resent) == (1, 1)
