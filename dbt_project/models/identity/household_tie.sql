@@ -19,7 +19,11 @@ attributes as (
         attributes.attribute,
         lower(trim(regexp_replace(attributes.attribute_value, '\s+', ' ', 'g'))) as value
     from {{ ref('contact_attribute') }} as attributes
-    where attributes.attribute in (select r.name from rules as r union all select r.same_attribute from rules as r)
+    where attributes.attribute in (
+        select r.name from rules as r
+        union all
+        select r.same_attribute from rules as r
+    )
 ),
 
 unblocked as (

@@ -1,4 +1,6 @@
 -- Edges that were refused, and by which rule. One row is one pair of identifiers (left_key, right_key).
+-- The columns that are unnested bring their names along.
+-- noqa: disable=AL03
 {{ config(materialized='view') }}
 
 with refused as (

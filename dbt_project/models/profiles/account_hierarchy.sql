@@ -1,4 +1,6 @@
 -- Groups of companies. One row is one account and one account above it; each account stands above itself at distance 0.
+-- The second half of a recursion takes its names from the first.
+-- noqa: disable=AL03
 with parents as (
     select
         account_key,

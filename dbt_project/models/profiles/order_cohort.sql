@@ -52,7 +52,7 @@ final as (
         cohorts.person_count,
         cohorts.repeat_person_count,
         coalesce(activity.active_person_count, 0) as active_person_count,
-        round(coalesce(activity.active_person_count, 0) / cast(cohorts.person_count as double), 4) as retention_rate,
+        round(coalesce(activity.active_person_count, 0) / cohorts.person_count::double, 4) as retention_rate,
         coalesce(activity.order_count, 0) as order_count,
         coalesce(activity.revenue, 0)::decimal(18, 4) as revenue
     from cohorts

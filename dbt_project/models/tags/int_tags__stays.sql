@@ -53,7 +53,10 @@ compared as (
         assigned.tag,
         assigned.value
     from assigned
-    full join (select * from stays where recorded_person_id = person_id) as stays
+    full join (
+        select * from stays
+        where recorded_person_id = person_id
+    ) as stays
         on assigned.person_id = stays.recorded_person_id
         and assigned.tag = stays.tag
         and assigned.value is not distinct from stays.value
@@ -63,7 +66,10 @@ compared as (
 
 left_behind as (
     select stays.*
-    from (select * from stays where recorded_person_id <> person_id) as stays
+    from (
+        select * from stays
+        where recorded_person_id <> person_id
+    ) as stays
     anti join assigned
         on stays.person_id = assigned.person_id
         and stays.tag = assigned.tag

@@ -56,7 +56,7 @@ final as (
         tags.since_on,
         tags.expires_on,
         coalesce(counted.person_count, 0) as person_count,
-        round(coalesce(counted.person_count, 0) / cast(nullif(everybody.person_count, 0) as double), 4) as coverage,
+        round(coalesce(counted.person_count, 0) / nullif(everybody.person_count, 0)::double, 4) as coverage,
         coalesce(counted.value_count, 0) as value_count,
         case when tags.value_type = 'number' and tags.pii = 'none' then counted.least_number end as least_number,
         case when tags.value_type = 'number' and tags.pii = 'none' then counted.greatest_number end as greatest_number,
