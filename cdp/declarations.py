@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args
 
@@ -72,7 +73,13 @@ def load_folder(folder: Path, model: type[M]) -> list[Document[M]]:
 
 
 def parse(text: str, path: Path, model: type[M]) -> Document[M]:
-    """Parse YAML text as `model`; `path` is only used to name the place of errors."""
+    """Parse YAML text as `model`; `path` is only used to name the place of errors. A text is parsed once in a process:
+    what is declared does not change, and each part of a run asks for it anew."""
+    return _parse(text, path, model)
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str, path: Path, model: type[BaseModel]) -> Document[Any]:
     try:
         loader = _loader(text)
         node = loader.get_single_node()

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +126,10 @@ def _from(folder: Path, next_: int, offsets: dict[Path, int]) -> list[dict[str, 
     """Records that may be new, in order. Live files are read first: one that is closed meanwhile is met as a closed one."""
     found = _live_records(folder, offsets)
     begins = found[0]["sequence"] if found else next_
-    closed = sealed(folder) if begins > next_ or not live(folder) else []
+    missed = begins > next_ or (not found and noted_next(folder) > next_)  # closed before they were read here
+    closed = sealed(folder) if missed else []
     older: list[dict[str, Any]] = []
-    for segment, following in zip(closed, [*closed[1:], None], strict=True):
+    for segment, following in zip_longest(closed, closed[1:]):
         if following is None or following.first > next_:
             older += [orjson.loads(line) for line in read_sealed(segment).splitlines()]
     return [record for record in older if record["sequence"] < begins or not found] + found
