@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cdp.errors import ConfigurationError, DeclarationError
 from cdp.settings import Settings
+from orchestration import dbt_server
 
 _SKIPPED = {"target", "logs", "generated", "dbt_packages"}
 
@@ -26,41 +27,34 @@ def _files(settings: Settings) -> tuple[Path, Path]:
 
 
 def manifest_path(settings: Settings) -> Path:
-    """Path of a manifest that fits the files and the active sources as they are now. Runs `dbt parse` when needed."""
+    """Path of a manifest that fits the files and the active sources as they are now. Parses the project when needed."""
     manifest, digest_file = _files(settings)
     if is_current(settings):
         return manifest
     folder, digest = manifest.parent, _digest(settings)
     folder.mkdir(parents=True, exist_ok=True)
+    server = dbt_server.current()
+    code, output = server.parsed() if server else _parse(settings)
+    if code and "No space left on device" in output:
+        raise ConfigurationError(
+            "there is no room left to write", where=str(folder), fix="free space, or set CDP_DATA_DIR to another folder"
+        )
+    if code:
+        raise DeclarationError(_message(output), where="dbt parse")
+    digest_file.write_text(digest, encoding="ascii")
+    return manifest
+
+
+def _parse(settings: Settings) -> tuple[int, str]:
     run = subprocess.run(
-        [
-            dbt_executable(),
-            "--no-use-colors",
-            "parse",
-            "--project-dir",
-            ".",
-            "--profiles-dir",
-            ".",
-        ],
+        [str(Path(sys.executable).with_name("dbt")), *dbt_server.PARSE],
         cwd=settings.dbt_dir,
         env={**os.environ, **settings.dbt_environment()},
         capture_output=True,
         text=True,
         check=False,
     )
-    if run.returncode and "No space left on device" in run.stdout + run.stderr:
-        raise ConfigurationError(
-            "there is no room left to write", where=str(folder), fix="free space, or set CDP_DATA_DIR to another folder"
-        )
-    if run.returncode:
-        raise DeclarationError(_message(run.stdout or run.stderr), where="dbt parse")
-    digest_file.write_text(digest, encoding="ascii")
-    return manifest
-
-
-def dbt_executable() -> str:
-    """The dbt beside this Python."""
-    return str(Path(sys.executable).with_name("dbt"))
+    return run.returncode, run.stdout or run.stderr
 
 
 def _digest(settings: Settings) -> str:

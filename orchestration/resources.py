@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
+from pathlib import Path
 
 import dagster as dg
 from dagster_dbt import DbtCliResource
@@ -14,7 +16,7 @@ from packaging import version
 
 from cdp.settings import Settings, get_settings
 from cdp.warehouse import publish, writer_lock
-from orchestration.manifest import dbt_executable
+from orchestration import dbt_server
 
 AS_OF_TAG = "cdp/as_of"
 FULL_REFRESH_TAG = "cdp/full_refresh"
@@ -62,7 +64,14 @@ def _forget_old_targets(settings: Settings) -> None:
 
 class Dbt(DbtCliResource):
     """dbt's command line without what dagster-dbt does before each call: it asks the executable for its version, and parses
-    all macros for an adapter with which to count rows. 3 s a call, and we need neither."""
+    all macros for an adapter with which to count rows. 3 s a call, and we need neither. A run's calls are answered by one
+    process that has dbt and the project in memory."""
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Dbt]:
+        """Called by Dagster around the steps of a run."""
+        with dbt_server.running(get_settings()), super().yield_for_execution(context):
+            yield self
 
     @property
     def _cli_version(self) -> version.Version:
@@ -77,7 +86,7 @@ def dbt_resource(settings: Settings) -> DbtCliResource:
     return Dbt(
         project_dir=os.fspath(settings.dbt_dir),
         profiles_dir=os.fspath(settings.dbt_dir),
-        dbt_executable=dbt_executable(),
+        dbt_executable=str(Path(sys.executable).with_name("cdp-dbt")),
         # its debug log costs a tenth of its time; what it says is in the step's output
         global_config_flags=["--no-use-colors", "--log-level-file", "info"],
     )

@@ -7,7 +7,6 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from cdp.errors import ConfigurationError
 from cdp.settings import Settings
+from orchestration import dbt_server
 
 Progress = Callable[[str, str, float], None]
 
@@ -71,7 +71,16 @@ def execute(settings: Settings, *, job: str, as_of: str, full_refresh: bool, pro
 
 def _execute(settings: Settings, job: str, as_of: str, full_refresh: bool, progress: Progress) -> RunSummary:
     started = time.monotonic()
-    _make_ready(settings)
+    try:
+        return _prepared(settings, job, as_of, full_refresh, progress, started)
+    finally:
+        dbt_server.close()
+
+
+def _prepared(
+    settings: Settings, job: str, as_of: str, full_refresh: bool, progress: Progress, started: float
+) -> RunSummary:
+    _make_ready(settings, with_dbt=job != "sync_only")
     import dagster as dg
 
     from orchestration.definitions import defs
@@ -117,22 +126,22 @@ def _execute(settings: Settings, job: str, as_of: str, full_refresh: bool, progr
     return summary
 
 
-def _make_ready(settings: Settings) -> None:
-    """While dbt parses in a process of its own, import here what takes long: 8 s that would otherwise add up."""
+def _make_ready(settings: Settings, *, with_dbt: bool) -> None:
+    """While dbt reads the project in a process of its own, import here what takes long: 8 s that would otherwise add up."""
     from expectations.runner import import_great_expectations
     from ingest.pipeline import import_dlt
     from orchestration.manifest import is_current, manifest_path
 
     os.environ.update(settings.dbt_environment())
-    if is_current(settings):
-        return
-    with ThreadPoolExecutor(1) as parsing:
-        parsed = parsing.submit(manifest_path, settings)
+    current = is_current(settings)
+    if with_dbt or not current:
+        dbt_server.start(settings, write=not current)
+    if not current:
         import dagster_dbt  # noqa: F401
 
         import_dlt()
         import_great_expectations()
-        parsed.result()
+        manifest_path(settings)
 
 
 def _planned(instance: Any, run_id: str) -> list[str]:
