@@ -84,8 +84,7 @@ def read_landed(source: Source, settings: Settings) -> Landed:
     came first.
     """
     with writing(settings) as con:
-        _ensure_tables(con, source)
-        columns = _columns(con)
+        columns = _ensure_tables(con, source)
         own = [raw_table(source.name, name) for name in source.tables]
         filled = frozenset(n for n in own if con.execute(f"select 1 from raw.{quoted(n)} limit 1").fetchall())
         numbered = [n for n, found in columns.items() if "_cdp_sequence" in found]
@@ -108,14 +107,12 @@ def remove_unfinished(source: Source, settings: Settings) -> None:
         for name in [*(raw_table(source.name, t) for t in source.tables), *NOTES]:
             if "_dlt_load_id" in columns.get(name, {}):
                 con.execute(f"delete from raw.{quoted(name)} where _dlt_load_id not in ({committed})")
-        keep_newest_state(con, source.name)
+        if {"_dlt_pipeline_state", "_dlt_loads"} <= columns.keys():
+            keep_newest_state(con, source.name)
 
 
 def keep_newest_state(con: duckdb.DuckDBPyConnection, source: str) -> None:
-    """Delete all states of a source but the newest one that was committed: dlt would keep one for every load."""
-    columns = _columns(con)
-    if "_dlt_pipeline_state" not in columns or "_dlt_loads" not in columns:
-        return
+    """Delete all states of a source but the newest one that was committed: dlt would keep one for every load. There are some."""
     con.execute(
         f"""
         delete from raw._dlt_pipeline_state where pipeline_name = $name and rowid not in (
@@ -127,32 +124,38 @@ def keep_newest_state(con: duckdb.DuckDBPyConnection, source: str) -> None:
     )
 
 
-def _ensure_tables(con: duckdb.DuckDBPyConnection, source: Source) -> None:
+def _ensure_tables(con: duckdb.DuckDBPyConnection, source: Source) -> dict[str, dict[str, str]]:
+    """Columns of all raw tables, those of the source as declared."""
     con.execute("create schema if not exists raw")
     present = _columns(con)
+    changed = False
     for name, table in source.tables.items():
         raw = raw_table(source.name, name)
-        _ensure_table(
+        changed |= _ensure_table(
             con, raw, {n: DUCKDB_TYPES[c.type] for n, c in table.columns.items()} | INTERNAL, present.get(raw)
         )
         for column, spec in table.columns.items():
             found = present.get(raw, {}).get(column, DUCKDB_TYPES[spec.type])
             if found != DUCKDB_TYPES[spec.type]:
                 _retype(con, raw, column, table, column + VARIANT in present[raw])
+                changed = True
     for name, columns in NOTES.items():
-        _ensure_table(con, name, columns, present.get(name))
+        changed |= _ensure_table(con, name, columns, present.get(name))
+    return _columns(con) if changed else present
 
 
 def _ensure_table(
     con: duckdb.DuckDBPyConnection, name: str, wanted: dict[str, str], present: dict[str, str] | None
-) -> None:
+) -> bool:
+    """Whether something had to be made."""
     if present is None:
         listed = ", ".join(f"{quoted(column)} {type_}" for column, type_ in wanted.items())
         con.execute(f"create table raw.{quoted(name)} ({listed})")
-        return
-    for column, type_ in wanted.items():
-        if column not in present:
-            con.execute(f"alter table raw.{quoted(name)} add column {quoted(column)} {type_}")
+        return True
+    missing = [(column, type_) for column, type_ in wanted.items() if column not in present]
+    for column, type_ in missing:
+        con.execute(f"alter table raw.{quoted(name)} add column {quoted(column)} {type_}")
+    return bool(missing)
 
 
 def _retype(con: duckdb.DuckDBPyConnection, name: str, column: str, table: Table, has_variant: bool) -> None:

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cdp.errors import CdpError, ConfigurationError
 from cdp.settings import Settings, required_connection
@@ -25,6 +25,9 @@ from ingest.landed import Landed, keep_newest_state, pipeline_name, read_landed,
 from ingest.landing import COMPLETED, Lander
 from ingest.manifest import folder_of, has_new_files
 from ingest.sequence import Sequence
+
+if TYPE_CHECKING:
+    import duckdb
 
 # dlt reads these before its first import: no telemetry, no logs and no trace (both would hold rows and addresses), our
 # own column names kept as they are, tables one after another, the warehouse written by one job at a time, and no job
@@ -93,24 +96,34 @@ def load(source: Source, settings: Settings, make: Resources, *, only_if_new: bo
     """Land what the resources give, all or nothing; with `only_if_new` not even start dlt when no file is new."""
     failure: CdpError
     try:
-        recovered = _discard_remains(source, settings)
-        landed = read_landed(source, settings)
-        working = working_folder(source, settings)
-        if local_state(working).get("_version_hash") != landed.state_hash:
-            shutil.rmtree(working, ignore_errors=True)
-        elif only_if_new and not has_new(source, settings):
-            return Loaded(source.name, {}, recovered=recovered)
-        return _run(source, settings, make, landed, recovered)
+        # open from here to the end: dlt and the steps around it connect a dozen times, and to open a file takes longer than most
+        # of what they do in it
+        with writing(settings) as con:
+            recovered = _discard_remains(source, settings)
+            landed = read_landed(source, settings)
+            working = working_folder(source, settings)
+            if local_state(working).get("_version_hash") != landed.state_hash:
+                shutil.rmtree(working, ignore_errors=True)
+            elif only_if_new and not has_new(source, settings):
+                return Loaded(source.name, {}, recovered=recovered)
+            return _run(source, settings, make, landed, recovered, con)
     except Exception as error:
         failure = explained(error, source, settings)
     # raised out here, so that the error that quotes data is not chained to it
     raise failure
 
 
-def _run(source: Source, settings: Settings, make: Resources, landed: Landed, recovered: bool) -> Loaded:
+def _run(
+    source: Source,
+    settings: Settings,
+    make: Resources,
+    landed: Landed,
+    recovered: bool,
+    con: duckdb.DuckDBPyConnection,
+) -> Loaded:
     dlt = import_dlt()
     lander = Lander(source, settings, Sequence(settings, landed.highest), landed)
-    destination = dlt.destinations.duckdb(_credentials(settings))
+    destination = dlt.destinations.duckdb(con)
     pipeline = dlt.pipeline(
         pipeline_name(source.name), destination=destination, dataset_name="raw", pipelines_dir=str(settings.path("dlt"))
     )
@@ -232,10 +245,3 @@ def has_new(source: Source, settings: Settings) -> bool:
         kept = state.get("sources", {}).get(source.name, {}).get("resources", {})
         return has_new_segments(settings, kept.get(raw_table(source.name, EVENTS), {}))
     return has_new_files(folder_of(source, settings), source.tables, files_read(source, state))
-
-
-def _credentials(settings: Settings) -> Any:
-    from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
-
-    limits = {"threads": settings.threads, "memory_limit": settings.memory_limit}
-    return DuckDbCredentials(str(settings.warehouse_path), global_config=limits)
