@@ -7,7 +7,7 @@ warehouse when it ends, and what it changes in memory ends with it.
 
 The server ends when the process that started it does, however that ends, and takes what runs with it: no dbt is left behind
 that holds the warehouse. Only Linux: elsewhere forks of a process with loaded frameworks are not safe, and dbt's executable is
-called as ever.
+called as ever. A fork must not parse: dbt's static parser has threads by then, which stay behind in the server.
 """
 
 from __future__ import annotations

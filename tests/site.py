@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 
 from cdp.settings import PROJECT_ROOT, Settings, get_settings
+from tests.dbt import dbt
 
 BIN = Path(sys.executable).parent
 COPIED = ("dbt_project", "ingest", "expectations", "reverse_etl", "orchestration")
@@ -97,12 +98,11 @@ class Site:
 
     def dbt(self, *arguments: str, **env: str) -> None:
         """Run dbt on the site's project and warehouse, as somebody would by hand."""
-        done = subprocess.run(
-            [str(BIN / "dbt"), "--no-use-colors", *arguments],
-            env=self.env(**{k: v for k, v in self.settings.dbt_environment().items() if k.startswith("DBT_")}, **env),
-            cwd=self.root / "dbt_project", text=True, capture_output=True, timeout=900, check=False,
+        done = dbt(
+            "--no-use-colors", *arguments, folder=self.root / "dbt_project",
+            environment=self.env(**{k: v for k, v in self.settings.dbt_environment().items() if k.startswith("DBT_")}, **env),
         )  # fmt: skip
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+        assert done.returncode == 0, done.stdout[-6000:]
 
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of the warehouse."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from cdp.sources import one_source
 from cdp.warehouse import writer_lock
 from ingest.pipeline import run_source
 from tests.collector.running import Running
+from tests.dbt import dbt
 from tests.site import Site
 
 MODELS = ["+stg_collector__webhooks", "+event", "+identifier_observation", "+account_member"]
@@ -48,11 +47,8 @@ def test_events_become_one_timeline_and_identifiers(own_collector: Callable[...,
     settings = collector.settings
     with writer_lock(settings):
         assert run_source(one_source("collector", settings).value, settings).total == 5
-    command = [str(Path(sys.executable).parent / "dbt"), "--quiet", "build", "--select", *MODELS]
-    environment = site.env() | settings.dbt_environment()
-    done = subprocess.run(
-        command, cwd=site.root / "dbt_project", env=environment, capture_output=True, text=True, timeout=500
-    )
+    done = dbt("--quiet", "build", "--select", *MODELS, folder=site.root / "dbt_project",
+               environment=site.env() | settings.dbt_environment())  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]
     with duckdb.connect(str(settings.warehouse_path), read_only=True) as con:
         events = con.execute(

@@ -6,12 +6,12 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from tests.dbt import dbt as forked_dbt
 from tests.declarations.scratch import CONTRACTS, FURTHER, write, write_contracts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,10 +54,7 @@ def dbt(
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("CDP_", "DBT_"))}
     environment["CDP_PROJECT_ROOT"] = str(root if own else root / "elsewhere")
     environment["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
-    return subprocess.run(
-        [str(Path(sys.executable).with_name("dbt")), *arguments],
-        cwd=root / project, env=environment, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    return forked_dbt(*arguments, folder=root / project, environment=environment)
 
 
 def generated(root: Path) -> dict[str, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import multiprocessing
 import os
 import resource
 import signal
@@ -17,6 +16,7 @@ from cdp.settings import Settings
 from cdp.sources import one_source
 from cdp.warehouse import writer_lock
 from ingest.pipeline import import_dlt, run_source
+from tests.forked import CONTEXT
 
 import_dlt()
 import dlt.destinations.impl.duckdb.duck  # noqa: E402, F401
@@ -37,22 +37,18 @@ MOMENTS = {
     "before dlt is done": ("dlt.pipeline.pipeline", "Pipeline", "load", True, 1),
 }
 
-# A server that has imported everything once and forks a fresh process for each run.
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.ingest.dying"])
-
 
 def start(settings: Settings, name: str, moment: str | None = None) -> BaseProcess:
     """Start a run of a source, which dies at the moment; without one it may be killed from outside."""
-    process = _CONTEXT.Process(target=_run, args=(settings, name, moment))
+    process = CONTEXT.Process(target=_run, args=(settings, name, moment))
     process.start()
     return process
 
 
 def run_with_little_room(settings: Settings, name: str, file_bytes: int) -> tuple[int, str]:
     """Run a source in a process whose files may have so many bytes, which fails like a full disk; (exit code, message)."""
-    here, there = _CONTEXT.Pipe(duplex=False)
-    process = _CONTEXT.Process(target=_run_with_little_room, args=(settings, name, file_bytes, there))
+    here, there = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=_run_with_little_room, args=(settings, name, file_bytes, there))
     process.start()
     there.close()
     message = here.recv() if here.poll(120) else "no answer"

@@ -99,9 +99,9 @@ def test_a_signal_reaches_dbt_and_a_killed_caller_leaves_nothing_behind(settings
 
 def test_without_a_server_it_is_dbt(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(SERVER)
-    process = begin(settings, "--version")
-    assert "duckdb" in process.communicate(timeout=120)[0]
-    assert process.returncode == 0
+    process = begin(settings, "ls", "--no-such-option")
+    assert "--no-such-option" in process.communicate(timeout=120)[0]
+    assert process.returncode == 2
 
 
 def test_the_server_ends_with_what_started_it(tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
@@ -13,6 +11,7 @@ import pytest
 import yaml
 
 from cdp.settings import PROJECT_ROOT
+from tests.dbt import dbt
 
 DBT = PROJECT_ROOT / "dbt_project"
 UPSTREAM = [
@@ -81,10 +80,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "DBT_TARGET_PATH": str(folder / "target"), "DBT_LOG_PATH": str(folder / "logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }  # fmt: skip
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "dbt"), "build", "--select", "path:models/activation", "--no-partial-parse"],
-        cwd=DBT, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = dbt("build", "--select", "path:models/activation", "--no-partial-parse", folder=DBT, environment=environment)
     assert done.returncode == 0, done.stdout[-6000:]
     return warehouse
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import pytest
 
 from cdp.warehouse import reading, writer_lock
 from ingest.pipeline import run_source
-from tests.site import BIN, Site
+from tests.dbt import dbt
+from tests.site import Site
 
 MODELS = "tracking_event_day stg_website__events event contact_attribute event_order_completed"
 ORDER = {"order_id": "LM0123456789AB", "total": 20.5, "revenue": 20.5, "currency": "EUR"}
@@ -67,11 +67,10 @@ def _build(site: Site, monkeypatch: pytest.MonkeyPatch, *more: str, select: str 
             from cdp.sources import one_source
 
             run_source(one_source(name, settings).value, settings)
-    done = subprocess.run(
-        [str(BIN / "dbt"), "--no-use-colors", "build", "--profiles-dir", ".", "--resource-type", "model", "--resource-type", "seed",
-         "--select", *(f"+{m}" for m in select.split()), *more],
-        cwd=site.root / "dbt_project", env={**site.env(), **settings.dbt_environment()}, capture_output=True, text=True,
-        timeout=1500, check=False,
+    done = dbt(
+        "--no-use-colors", "build", "--profiles-dir", ".", "--resource-type", "model", "--resource-type", "seed",
+        "--select", *(f"+{m}" for m in select.split()), *more,
+        folder=site.root / "dbt_project", environment={**site.env(), **settings.dbt_environment()},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]
 
