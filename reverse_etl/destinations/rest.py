@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 
@@ -54,6 +55,19 @@ class Rest:
         self._http.close()
 
 
+def oauth(vendor: str, url: str, form: Mapping[str, str], *, expected: str) -> Callable[[Http], str]:
+    """Fetches an access token (RFC 6749, sections 4.4 and 6); `form` holds the grant and the credentials."""
+
+    def fetch(http: Http) -> str:
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = http.request("POST", url, content=urlencode(form), headers=headers, token=False)
+        if answer.status_code >= 300:
+            raise refused(vendor, f"status {answer.status_code}, {document(answer).get('error', '')}", expected)
+        return str(answer.json()["access_token"])
+
+    return fetch
+
+
 def refused(vendor: str, how: str, expected: str) -> ConfigurationError:
     """Credentials that the vendor does not take end the run."""
     return ConfigurationError(
@@ -65,9 +79,11 @@ def refused(vendor: str, how: str, expected: str) -> ConfigurationError:
 
 
 def document(response: httpx.Response) -> Mapping[str, Any]:
-    """The answer as an object; empty when it is none."""
+    """The answer as an object, of a list (Salesforce's errors) the first; empty when it is none."""
     try:
         body = response.json()
     except ValueError:
         return {}
+    if isinstance(body, list) and body:
+        body = body[0]
     return body if isinstance(body, dict) else {}

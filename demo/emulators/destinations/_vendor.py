@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import json
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ class Vendor:
         self._db.executescript("pragma journal_mode = wal; pragma synchronous = normal;" + _SCHEMA)
         self._faults = faults
         self._numbers = itertools.count(1 + (self._db.execute("select max(no) from call").fetchone()[0] or 0))
+        # Numbers begin anew with the process, in a range of its own: no token is issued twice.
+        self._tokens = itertools.count(1 + 1000 * (self._db.execute("select max(no) from call").fetchone()[0] or 0))
 
     # What a vendor says
 
@@ -86,6 +89,17 @@ class Vendor:
     def count(self, kind: str) -> int:
         """How many documents of a kind there are."""
         return int(self._db.execute("select count(*) from held where kind = ?", (kind,)).fetchone()[0])
+
+    def issue(self, prefix: str, seconds: int) -> str:
+        """A new access token that stands for so many seconds."""
+        token = f"{prefix}{next(self._tokens)}"
+        self.put("token", token, {"expires_at": time.time() + seconds})
+        return token
+
+    def bearer(self, request: Request) -> bool:
+        """Was the call's bearer token issued, and does it still stand?"""
+        token = self.get("token", request.headers.get("authorization", "").removeprefix("Bearer "))
+        return token is not None and bool(time.time() < token["expires_at"])
 
     # Rules of every call
 
