@@ -20,11 +20,23 @@ class Rest:
     """One vendor's API. Thread-safe, as Http is."""
 
     def __init__(
-        self, http: Http, vendor: str, read_error: ReadError, *, credentials: str, judge: Judge = judge_status
+        self,
+        http: Http,
+        vendor: str,
+        read_error: ReadError,
+        *,
+        credentials: str,
+        judge: Judge = judge_status,
+        is_good: Callable[[httpx.Response], bool] = lambda response: response.status_code < 300,
+        refuses: Callable[[int, str], bool] = lambda status, code: status in (401, 403),
     ) -> None:
-        """`credentials`: what is expected of them, for the message that refuses them."""
+        """`credentials`: what is expected of them, for the message that refuses them.
+
+        Vendors that do not tell by the status say by `is_good` which answers are, and by `refuses` (of status and code)
+        which refuse the credentials.
+        """
         self._http, self._vendor, self._read_error = http, vendor, read_error
-        self._credentials, self._judge = credentials, judge
+        self._credentials, self._judge, self._is_good, self._refuses = credentials, judge, is_good, refuses
 
     def call(
         self,
@@ -38,15 +50,15 @@ class Rest:
         accept: Collection[int] = (),
         judge: Judge | None = None,
     ) -> httpx.Response:
-        """One call. Raises ConfigurationError on 401 and 403, BatchRejectedError on any other refusal."""
+        """One call. Raises ConfigurationError when the credentials are refused, BatchRejectedError on any other refusal."""
         response = self._http.request(
             method, path, json=body, content=content, params=params, headers=headers, judge=judge or self._judge
         )
         status = response.status_code
-        if status < 300 or status in accept:
+        if self._is_good(response) or status in accept:
             return response
         code, reason = self._read_error(document(response))
-        if status in (401, 403):
+        if self._refuses(status, code):
             raise refused(self._vendor, f"status {status}{f', {code}' if code else ''}", self._credentials)
         raise BatchRejectedError(reason or f"status {status}", code or str(status))
 

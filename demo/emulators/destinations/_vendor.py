@@ -66,6 +66,10 @@ class Vendor:
         """The vendor's error document for a failure that is not of its rules: faults, bodies that are too large."""
         raise NotImplementedError
 
+    def fault(self, status: int, message: str, retry_after: int | None) -> Refusal:
+        """A failure that was asked for, in the vendor's shape."""
+        return Refusal(status, self.error(status, message), self.fault_headers(retry_after))
+
     def fault_headers(self, retry_after: int | None) -> dict[str, str]:
         """How the vendor says when to come back."""
         return {} if retry_after is None else {"Retry-After": str(retry_after)}
@@ -129,8 +133,7 @@ class Vendor:
             await asyncio.sleep(fault.delay_seconds)
         failed = None
         if fault is not None:
-            body = self.error(fault.status, "scripted failure")
-            failed = Refusal(fault.status, body, self.fault_headers(fault.retry_after))
+            failed = self.fault(fault.status, "scripted failure", fault.retry_after)
             if not fault.after_effect:
                 raise failed
         self.authorise(request)
