@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 
 from cdp.errors import ConfigurationError
-from reverse_etl.destination import BatchRejectedError
+from reverse_etl.destination import BatchRejectedError, Outcome, Result, Row, UnavailableError
 from reverse_etl.http import Http, Judge, judge_status
 
 # Reads (code, reason) from a vendor's error document.
@@ -65,6 +65,20 @@ class Rest:
     def close(self) -> None:
         """Give connections back."""
         self._http.close()
+
+
+def one_by_one(rows: Sequence[Row], act: Callable[[Row], Outcome]) -> Result:
+    """For what a vendor takes one row a call. What came before a failure is known; what comes after it was not sent."""
+    outcomes: dict[str, Outcome] = {}
+    for row in rows:
+        try:
+            outcomes[row.key] = act(row)
+        except BatchRejectedError as error:
+            outcomes[row.key] = Outcome("rejected", str(error), error.code)
+        except UnavailableError as error:
+            outcomes[row.key] = Outcome("in_doubt" if error.effect_unknown else "failed", str(error), error.code)
+            return Result(outcomes, Outcome("failed", str(error), error.code))
+    return Result(outcomes)
 
 
 def oauth(vendor: str, url: str, form: Mapping[str, str], *, expected: str) -> Callable[[Http], str]:
