@@ -73,6 +73,9 @@ class Braze(Vendor):
                 errors.append({"type": problem, "input_array": "events", "index": index})
             else:
                 self.put("event", str(self.count("event") + 1), given)
+        if len(errors) == len(attributes) + len(events):
+            told = "Valid data must be provided in the 'attributes', 'events', or 'purchases' fields."
+            raise Refusal(400, {**self.error(400, told), "errors": errors})
         answer: dict[str, Any] = {"message": "success"}
         if attributes:
             answer["attributes_processed"] = len(attributes) - sum(e["input_array"] == "attributes" for e in errors)

@@ -172,7 +172,8 @@ class Iterable(Vendor):
         return self._counted(len(subscribers), failed)
 
     def _track(self, _request: Request, content: bytes) -> Response:
-        events, failed = self._entries(self.document(content), "events", {"events"}), {}
+        failed: dict[str, list[str]] = {}
+        events = self._entries(self.document(content), "events", {"events"})
         for event in events:
             email = self._whose(event)
             if len(str(event.get("id", "")).encode()) > 512 or not isinstance(event.get("createdAt"), int):

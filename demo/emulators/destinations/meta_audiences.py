@@ -97,7 +97,7 @@ class MetaAudiences(Vendor):
             raise self._refused(404, "Invalid parameter")
         payload, session = json.loads(given["payload"]), json.loads(given["session"])
         schema, data = payload["schema"], payload["data"]
-        if set(payload) - {"schema", "data"} or not schema or set(schema) - _HASHED - _PLAIN:
+        if set(payload) != {"schema", "is_raw", "data"} or not schema or set(schema) - _HASHED - _PLAIN:
             raise self._refused(404, "Invalid parameter: schema")
         if not 1 <= len(data) <= 10_000 or any(len(row) != len(schema) for row in data):
             raise self._refused(404, "Invalid parameter: data takes 1 to 10000 rows as wide as the schema")

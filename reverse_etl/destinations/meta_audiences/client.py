@@ -98,7 +98,8 @@ class MetaAudiences:
             "last_batch_flag": True,
             "estimated_num_total": len(known),
         }
-        payload = {"schema": [_SCHEMA[name] for name in names], "data": data}
+        # Meta's own SDK says is_raw of lists of several identifiers, whose values it has hashed before.
+        payload = {"schema": [_SCHEMA[name] for name in names], "is_raw": True, "data": data}
         form = {"payload": json.dumps(payload), "session": json.dumps(session), **self._proof}
         answer = self._rest.call(
             method,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from cdp.errors import ConfigurationError
 from demo.emulators.destinations import braze
 from demo.emulators.faults import Fault
 from reverse_etl.destination import BatchRejectedError, UnavailableError
+from reverse_etl.destinations.braze.client import _read
 from tests.reverse_etl.destinations.shared import Account, account, batch, statuses
 
 ANNA, BEN = {"external_id": "p1", "first_name": "Anna", "cdp_score": 7}, {"external_id": "p2", "first_name": "张三"}
@@ -48,6 +50,30 @@ def test_a_wrong_row_is_named_and_the_others_stand(there: Account) -> None:
     events = batch("events", [VISIT, {**VISIT, "time": "yesterday"}], "append")
     assert statuses(there.client.write(events), events) == ["succeeded", "rejected"]
     assert there.held("event")["1"]["properties"] == {"shop": "Leipzig"}
+
+
+def test_a_call_without_one_good_object_is_refused(there: Account) -> None:
+    with pytest.raises(BatchRejectedError, match="Valid data"):
+        there.client.write(batch("users", [{"external_id": "p3", "country": "Germany"}]))
+
+
+@pytest.mark.parametrize(
+    ("errors", "processed", "expected"),
+    [
+        ([], 2, ["succeeded", "succeeded"]),
+        ([{"type": "country is invalid", "input_array": "attributes", "index": 1}], 1, ["succeeded", "rejected"]),
+        (["minor error message"], 2, ["succeeded", "succeeded"]),
+        (["minor error message"], 1, ["in_doubt", "in_doubt"]),
+        (["minor error message"], None, ["in_doubt", "in_doubt"]),
+    ],
+)
+def test_minor_errors_count_by_place_or_by_the_number_processed(
+    there: Account, errors: list[Any], processed: int | None, expected: list[str]
+) -> None:
+    """Braze's page "Errors & responses": `"errors": [<minor error message>]`, all that is not named is delivered."""
+    both = batch("users", [ANNA, BEN])
+    answer = {"message": "success", "errors": errors, "attributes_processed": processed}
+    assert statuses(_read(both, "attributes", answer), both) == expected
 
 
 def test_a_call_refused_as_a_whole_applies_nothing(there: Account) -> None:
