@@ -42,7 +42,8 @@ def create_app(world_dir: Path, state_dir: Path, faults: Fates) -> Starlette:
 
 
 class Salesforce(Vendor):
-    """One org. Records are held by id under their object's name; `lock` holds external ids that somebody is changing."""
+    """One org. Records are held by id under their object's name; `lock` holds external ids that somebody is
+    changing, `slow` objects whose jobs do not end."""
 
     name = "salesforce"
     max_bytes = 100_000_000
@@ -145,32 +146,38 @@ class Salesforce(Vendor):
 
     def _change(self, request: Request, content: bytes) -> Response:
         job, state = self._known(request), self.document(content).get("state")
-        if job["state"] != "Open" or state not in ("UploadComplete", "Aborted"):
+        running = state == "Aborted" and job["state"] in ("UploadComplete", "InProgress")
+        if not running and (job["state"] != "Open" or state not in ("UploadComplete", "Aborted")):
             raise self._wrong(f"the state cannot change from {job['state']} to {state}", "INVALIDJOBSTATE")
         if state == "UploadComplete" and len(job["uploads"]) != 1:
             raise self._wrong(f"Found multiple contents for job: <{job['id']}>", "INVALIDJOBSTATE")
-        self.put("job", job["id"], {**job, "state": state})
-        return JSONResponse(_shown({**job, "state": state}))
+        job |= {"state": state, **(self._unread(job) if running else {})}
+        self.put("job", job["id"], job)
+        return JSONResponse(_shown(job))
 
     def _job(self, request: Request, _content: bytes) -> Response:
         job = self._known(request)
         if job["state"] == "UploadComplete":
             job["state"] = "InProgress"
-        elif job["state"] == "InProgress":
+        elif job["state"] == "InProgress" and self.get("slow", job["object"]) is None:
             job |= self._work(job)
         self.put("job", job["id"], job)
         return JSONResponse(_shown(job))
 
+    def _unread(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        """Results of a job that ended before its first record."""
+        reader = csv.DictReader(io.StringIO(job["uploads"][0], newline=""), strict=True)
+        return {"names": list(reader.fieldnames or []), "done": [], "failed": [], "left": list(reader)}
+
     def _work(self, job: Mapping[str, Any]) -> dict[str, Any]:
         """The job's records one by one. A header that names what is not there fails the job before the first."""
-        content = job["uploads"][0]
-        reader = csv.DictReader(io.StringIO(content, newline=""), strict=True)
-        names, lines = list(reader.fieldnames or []), list(reader)
+        content, unread = job["uploads"][0], self._unread(job)
+        names, lines = unread["names"], unread["left"]
         unknown = [name for name in names if name not in OBJECTS[job["object"]]]
         only_id = job["operation"] == "delete" and names != ["Id"]
         if unknown or only_id or "\r\n" in content.partition("\n")[0] + "\n":
             message = f"InvalidBatch : Field name not found : {', '.join(unknown or names)}"
-            return {"state": "Failed", "errorMessage": message, "names": names, "done": [], "failed": [], "left": lines}
+            return {"state": "Failed", "errorMessage": message, **unread}
         done, failed = [], []
         for line in lines:
             number, is_new, problem = self._record(job, line)
@@ -229,7 +236,7 @@ class Salesforce(Vendor):
 
     def _results(self, request: Request, part: str) -> Response:
         job = self._known(request)
-        if job["state"] not in ("JobComplete", "Failed"):
+        if job["state"] not in ("JobComplete", "Failed", "Aborted"):
             raise self._wrong("the job is not done", "INVALIDJOBSTATE")
         first = {"done": ["sf__Id", "sf__Created"], "failed": ["sf__Id", "sf__Error"], "left": []}[part]
         written = io.StringIO(newline="")

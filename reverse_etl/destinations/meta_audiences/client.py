@@ -100,7 +100,7 @@ class MetaAudiences:
         }
         # Meta's own SDK says is_raw of lists of several identifiers, whose values it has hashed before.
         payload = {"schema": [_SCHEMA[name] for name in names], "is_raw": True, "data": data}
-        form = {"payload": json.dumps(payload), "session": json.dumps(session), **self._proof}
+        form = {"payload": json.dumps(payload, separators=(",", ":")), "session": json.dumps(session), **self._proof}
         answer = self._rest.call(
             method,
             f"{self._root}/{batch.options['audience_id']}/users",

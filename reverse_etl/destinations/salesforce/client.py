@@ -118,7 +118,7 @@ class Salesforce:
         if operation == "upsert":
             about["externalIdFieldName"] = column
         job = self._closed(about, sheet(names, lines))
-        told = self._rest.call("GET", job, judge=_judge_job).json()
+        told = self._ended(job)
         number = str(told["id"])
         outcomes = {
             rows[line[column]].key: Outcome("succeeded", request_id=number)
@@ -137,6 +137,18 @@ class Salesforce:
             left = Outcome("failed", reason, "job_failed", number)
             outcomes |= {rows[line[column]].key: left for line in self._read(f"{job}/unprocessedrecords/")}
         return outcomes
+
+    def _ended(self, job: str) -> Mapping[str, Any]:
+        """The job when Salesforce is done with it. One that takes too long is aborted, so that it cannot overwrite what the
+        rows are sent as by then."""
+        try:
+            done: Mapping[str, Any] = self._rest.call("GET", job, judge=_judge_job).json()
+        except UnavailableError as error:
+            if error.code != "job_running":
+                raise
+            self._rest.call("PATCH", job, {"state": "Aborted"}, accept=(400,))
+            done = self._rest.call("GET", job, judge=_judge_job).json()
+        return done
 
     def _closed(self, about: Mapping[str, str], content: bytes) -> str:
         """Path of a job that holds the rows and is closed: from here on Salesforce works on it."""

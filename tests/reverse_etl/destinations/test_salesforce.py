@@ -154,10 +154,22 @@ def test_a_close_whose_answer_is_lost_is_seen_in_the_jobs_state(there: Account) 
     assert statuses(there.client.write(one), one) == ["succeeded"]
 
 
-def test_a_job_that_does_not_end_leaves_doubt(there: Account) -> None:
+def test_a_job_that_takes_too_long_is_aborted_and_its_rows_wait(there: Account) -> None:
+    there.keep("slow", "Contact", {"since": 1})
+    both = batch("contacts", [ANNA, LI], **OPTIONS)
+    result = there.client.write(both)
+    assert statuses(result, both) == ["failed", "failed"]
+    assert result.outcome("r0").code in there.spec.errors
+    there.forget("slow")
+    assert statuses(there.client.write(both), both) == ["succeeded", "succeeded"]
+    assert [job["state"] for job in there.held("job").values()] == ["Aborted", "JobComplete"]
+
+
+def test_a_job_nobody_can_ask_for_leaves_doubt(there: Account) -> None:
     there.script.rule = lambda number, path: Fault(503) if "/jobs/ingest/" in path and "batches" not in path else None
-    with pytest.raises(UnavailableError):
+    with pytest.raises(UnavailableError) as told:
         there.client.write(batch("contacts", [ANNA], **OPTIONS))
+    assert told.value.effect_unknown is False  # it was never closed
 
 
 def test_a_wrong_secret_ends_the_run(tmp_path: Path) -> None:
