@@ -1,6 +1,6 @@
-"""Braze: attributes and events by /users/track, profiles removed by /users/delete.
+"""Braze: attributes and events by /users/track, profiles removed by /users/delete and joined by /users/merge.
 
-Contract: braze.com/docs, "Track users", "Delete users", "API limits", "Errors & responses". An answer of 201 with `errors` holds
+Contract: braze.com/docs, "Track users", "Delete users", "Merge users", "API limits", "Errors & responses". An answer of 201 with `errors` holds
 minor errors: what they name was not applied, all else was. The pages leave their shape open; seen are texts, and objects with
 `type`, `input_array` and `index` (from 0, within the array). After 429 `X-RateLimit-Reset` holds the second at which calls are taken again.
 """
@@ -28,7 +28,7 @@ _EVENT_FIELDS = {"app_id", "external_id", "name", "time"}
 def connect(spec: DestinationSpec, connection: Mapping[str, str], pace: Pace) -> Braze:
     """A client for `CDP_BRAZE__BASE_URL` with the REST key `CDP_BRAZE__API_KEY`."""
     http = Http(spec, connection["base_url"], pace, {"Authorization": f"Bearer {connection['api_key']}"})
-    expected = "a REST API key with the permissions users.track and users.delete"
+    expected = "a REST API key with the permissions users.track, users.delete and users.merge"
     return Braze(Rest(http, spec.name, _error, credentials=expected, judge=_judge))
 
 
@@ -56,6 +56,18 @@ class Braze:
     def delete(self, batch: Batch) -> Result:
         """One call of /users/delete; an unknown user is gone already."""
         self._rest.call("POST", "/users/delete", {"external_ids": [row.payload["external_id"] for row in batch.rows]})
+        return Result.all_succeeded()
+
+    def merge(self, batch: Batch) -> Result:
+        """One call of /users/merge: each profile goes into the other, which keeps its own values. Braze works on it later."""
+        updates = [
+            {
+                "identifier_to_merge": {"external_id": row.payload["external_id"]},
+                "identifier_to_keep": {"external_id": row.into["external_id"]},
+            }
+            for row in batch.rows
+        ]
+        self._rest.call("POST", "/users/merge", {"merge_updates": updates})
         return Result.all_succeeded()
 
     def close(self) -> None:

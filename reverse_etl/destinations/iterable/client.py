@@ -100,6 +100,7 @@ def _read(batch: Batch, answer: Mapping[str, Any]) -> Result:
     # The older lists at the top hold the same, and stand alone in answers to projects of long ago.
     for old in ("invalidEmails", "invalidUserIds"):
         kinds[old] = [*kinds.get(old, []), *answer.get(old, [])]
+    failed = {kind: {str(each).lower() for each in named} for kind, named in kinds.items() if named}
     dropped = set(answer.get("filteredOutFields", []))
     outcomes: dict[str, Outcome] = {}
     for row in batch.rows:
@@ -108,9 +109,9 @@ def _read(batch: Batch, answer: Mapping[str, Any]) -> Result:
             "Ids": row.payload.get("userId"),
             "Names": row.payload.get("eventName"),
         }
-        for kind, failed in kinds.items():
+        for kind, named in failed.items():
             value = next(each for ending, each in names.items() if kind.endswith(ending))
-            if value is not None and str(value).lower() in {str(each).lower() for each in failed}:
+            if value is not None and str(value).lower() in named:
                 outcomes[row.key] = Outcome("rejected", f"Iterable names it in {kind}", kind)
         lost = sorted(dropped & {name for name, given in row.payload.items() if given is not None})
         if lost and row.key not in outcomes:

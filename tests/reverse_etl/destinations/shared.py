@@ -112,6 +112,15 @@ def batch(
     return Batch("tests", name, mode, rows, options, "2026-01-01T00:00:00Z", "batch-1")
 
 
+def merging(name: str, *pairs: tuple[Mapping[str, Any], Mapping[str, Any]], **options: str) -> Batch:
+    """Each first object goes into its second."""
+    rows = [
+        Row(f"r{number}", "merge", json.dumps(one), str(number), into_json=json.dumps(into))
+        for number, (one, into) in enumerate(pairs)
+    ]
+    return Batch("tests", name, "mirror", rows, options, "2026-01-01T00:00:00Z", "batch-1")
+
+
 def mapped(*names: str) -> list[MappedField]:
     """Texts as a sync maps them, for `prepare`."""
     rule = FieldRule(type="text")

@@ -13,7 +13,7 @@ from demo.emulators.destinations import braze
 from demo.emulators.faults import Fault
 from reverse_etl.destination import BatchRejectedError, UnavailableError
 from reverse_etl.destinations.braze.client import _read
-from tests.reverse_etl.destinations.shared import Account, account, batch, statuses
+from tests.reverse_etl.destinations.shared import Account, account, batch, merging, statuses
 
 ANNA, BEN = {"external_id": "p1", "first_name": "Anna", "cdp_score": 7}, {"external_id": "p2", "first_name": "张三"}
 VISIT = {"external_id": "p1", "name": "visited", "time": "2026-01-01T00:00:00Z", "shop": "Leipzig"}
@@ -40,6 +40,16 @@ def test_update_only_makes_nobody(there: Account) -> None:
     there.client.write(batch("users", [ANNA]))
     there.client.write(batch("users", [{**ANNA, "cdp_score": 8}, BEN], "update_only"))
     assert there.held("user") == {"p1": {**ANNA, "cdp_score": 8}}
+
+
+def test_a_merge_keeps_the_values_of_who_stays_and_can_be_sent_again(there: Account) -> None:
+    there.client.write(batch("users", [ANNA, BEN]))
+    pair = merging("users", (ANNA, BEN))
+    for _ in range(2):
+        assert statuses(there.client.merge(pair), pair) == ["succeeded"]
+    assert there.held("user") == {"p2": {**BEN, "cdp_score": 7}}
+    with pytest.raises(BatchRejectedError, match="50"):
+        there.client.merge(merging("users", *[(ANNA, BEN)] * 51))
 
 
 def test_a_wrong_row_is_named_and_the_others_stand(there: Account) -> None:

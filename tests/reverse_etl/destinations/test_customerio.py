@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +12,9 @@ import pytest
 from cdp.errors import ConfigurationError
 from demo.emulators.destinations import customerio
 from demo.emulators.faults import Fault
-from reverse_etl.destination import Batch, BatchRejectedError, Row, UnavailableError
+from reverse_etl.destination import BatchRejectedError, UnavailableError
 from reverse_etl.destinations.customerio.client import ulid
-from tests.reverse_etl.destinations.shared import Account, account, batch, statuses
+from tests.reverse_etl.destinations.shared import Account, account, batch, merging, statuses
 
 ANNA: dict[str, Any] = {"id": "p1", "email": "anna@example.com", "score": 7, "unsubscribed": False}
 LI: dict[str, Any] = {"id": "p2", "email": "li@example.com", "name": "李", "score": None}
@@ -84,8 +83,7 @@ def test_objects_are_related_to_people(there: Account) -> None:
 
 def test_a_merge_moves_the_person_and_can_be_sent_again(there: Account) -> None:
     there.client.write(batch("people", [ANNA, LI]))
-    row = Row("r0", "merge", json.dumps(ANNA), "0", into_json=json.dumps(LI))
-    pair = Batch("tests", "people", "mirror", [row], {}, "2026-01-01T00:00:00Z", "batch-1")
+    pair = merging("people", (ANNA, LI))
     for _ in range(2):
         assert statuses(there.client.merge(pair), pair) == ["succeeded"]
     assert there.held("person") == {"p2": {"email": "li@example.com", "name": "李", "score": 7, "unsubscribed": False}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import pytest
 from cdp.errors import ConfigurationError
 from demo.emulators.destinations import iterable
 from demo.emulators.faults import Fault
-from reverse_etl.destination import Batch, BatchRejectedError, Row, UnavailableError
-from tests.reverse_etl.destinations.shared import Account, account, batch, specification, statuses
+from reverse_etl.destination import BatchRejectedError, UnavailableError
+from tests.reverse_etl.destinations.shared import Account, account, batch, merging, specification, statuses
 
 NEW, LIST = {"create_new_fields": "true"}, {"list_id": str(iterable.LISTS[0])}
 ANNA: dict[str, Any] = {"email": "anna@example.com", "userId": "p1", "firstName": "Anna", "score": 7, "tags": ["tea"]}
@@ -31,14 +30,6 @@ VISIT = {
 def there(tmp_path: Path) -> Iterator[Account]:
     with account(iterable, tmp_path) as made:
         yield made
-
-
-def merging(*pairs: tuple[dict[str, Any], dict[str, Any]]) -> Batch:
-    rows = [
-        Row(f"r{n}", "merge", json.dumps(one), str(n), into_json=json.dumps(into))
-        for n, (one, into) in enumerate(pairs)
-    ]
-    return Batch("tests", "users", "mirror", rows, NEW, "2026-01-01T00:00:00Z", "batch-1")
 
 
 def test_users_are_written_emptied_and_deleted(there: Account) -> None:
@@ -120,7 +111,7 @@ def test_an_event_sent_twice_is_there_once(there: Account) -> None:
 def test_a_merge_moves_profile_and_events_and_can_be_sent_again(there: Account) -> None:
     there.client.write(batch("users", [ANNA, LI], **NEW))
     there.client.write(batch("events", [VISIT], "append", **NEW))
-    pair = merging((ANNA, LI))
+    pair = merging("users", (ANNA, LI), **NEW)
     for _ in range(2):
         assert statuses(there.client.merge(pair), pair) == ["succeeded"]
     assert list(there.held("user")) == ["li@example.com"]
@@ -129,7 +120,7 @@ def test_a_merge_moves_profile_and_events_and_can_be_sent_again(there: Account) 
         "li@example.com",
     )
     there.keep("forgotten", "li@example.com", {"since": 1})
-    again = merging((LI, ANNA))
+    again = merging("users", (LI, ANNA), **NEW)
     assert statuses(there.client.merge(again), again) == ["rejected"]
 
 
@@ -168,7 +159,7 @@ def test_requests_and_answers_fit_the_vendors_description(tmp_path: Path) -> Non
         there.client.write(batch("list_members", [{"email": "anna@example.com"}], **LIST))
         there.client.delete(batch("list_members", [{"email": "anna@example.com"}], "mirror", "delete", **LIST))
         there.client.write(batch("events", [VISIT], "append", **NEW))
-        there.client.merge(merging((ANNA, LI)))
+        there.client.merge(merging("users", (ANNA, LI), **NEW))
         there.client.delete(batch("users", [LI], "mirror", "delete", **NEW))
         before = held.seen
         there.client._rest.call("POST", "/api/lists/subscribe", {"listId": "1234"}, accept=(400,))
