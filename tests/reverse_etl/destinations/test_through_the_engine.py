@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +13,8 @@ import pytest
 from demo.emulators.destinations import google_data_manager, mailchimp, meta_audiences, tiktok_audiences
 from demo.emulators.faults import Fault
 from reverse_etl import engine
+from reverse_etl.catalog import destination
+from reverse_etl.result import SyncResult
 from tests.reverse_etl.conftest import Project, Script, serving
 from tests.reverse_etl.destinations.shared import Account
 
@@ -34,6 +36,9 @@ limits: {{max_change_percent: 100}}
 options: {options}
 """
 
+MERGES = {"person_id": "varchar", "merged_into": "varchar"}
+# Those that have a call of their own for it.
+MERGING = ("braze", "customerio", "iterable")
 # Calls that change nothing: tokens, descriptions.
 READS = ("/token", "/describe", "/merge-fields", meta_audiences.AUDIENCE)
 
@@ -112,45 +117,84 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
-def test_lost_answers_a_change_and_a_departure_end_in_the_desired_state(
-    name: str, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@dataclass(frozen=True)
+class Synced:
+    """A vendor, the project's sync to it, and what the project wants there."""
+
+    name: str
+    project: Project
+    vendor: Account
+
+    @property
+    def case(self) -> Case:
+        return CASES[self.name]
+
+    def want(self, *people: tuple[str, float]) -> None:
+        rows = [(p, f"{p}@example.com", f"李 {p}", score, "subscribed") for p, score in people]
+        self.project.fill("snd_vendor__people", COLUMNS, rows)
+
+    def run(self) -> SyncResult:
+        return engine.run("people", self.project.settings, AS_OF)
+
+    def holds(self, *people: str) -> bool:
+        held = self.vendor.held(self.case.kind).items()
+        there = sorted(who for key, value in held if (who := self.case.who(key, value)))
+        if self.case.by == "count":
+            return len(there) == len(people)
+        return there == [p if self.case.by == "person_id" else f"{p}@example.com" for p in people]
+
+
+@pytest.fixture
+def synced(
+    request: pytest.FixtureRequest, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Synced]:
+    """By the name of the vendor."""
+    name: str = request.param
     case, script = CASES[name], Script()
     emulator = import_module(f"demo.emulators.destinations.{name}")
     text = SYNC.format(destination=name, object=case.object, key=case.key, fields=case.fields, options=case.options)
     project.contract("snd_vendor__people", COLUMNS, "service")
+    if name in MERGING:
+        project.contract("snd_vendor__merges", MERGES, "service")
+        project.fill("snd_vendor__merges", MERGES, [])
+        text += "person: person_id\nmerges: snd_vendor__merges\n"
     project.sync("people", text)
-
-    def want(*people: tuple[str, float]) -> None:
-        rows = [(p, f"{p}@example.com", f"李 {p}", score, "subscribed") for p, score in people]
-        project.fill("snd_vendor__people", COLUMNS, rows)
-
     with serving(emulator.create_app(tmp_path, tmp_path / "emulators", script)) as url:
         for key, value in emulator.environment(url).items():
             monkeypatch.setenv(key, value)
-        vendor = Account(None, None, url, tmp_path / "emulators" / f"{name}.sqlite", script, [])  # type: ignore[arg-type]
+        database = tmp_path / "emulators" / f"{name}.sqlite"
+        yield Synced(name, project, Account(None, destination(name), url, database, script, []))
 
-        def there() -> list[str]:
-            return sorted(who for key, value in vendor.held(case.kind).items() if (who := case.who(key, value)))
 
-        def agrees(*people: str) -> bool:
-            if case.by == "count":
-                return len(there()) == len(people)
-            return there() == [p if case.by == "person_id" else f"{p}@example.com" for p in people]
+@pytest.mark.parametrize("synced", sorted(CASES), indirect=True)
+def test_lost_answers_a_change_and_a_departure_end_in_the_desired_state(synced: Synced) -> None:
+    case, script = synced.case, synced.vendor.script
+    synced.want(("anna", 1), ("ben", 2), ("carl", 3))
+    script.rule = lambda number, path: (
+        Fault(500, after_effect=True) if case.lost in path and not path.endswith(READS) else None
+    )
+    lost = synced.run()
+    assert (lost.succeeded, lost.in_doubt) == (0, 3)
+    script.rule = None
+    synced.run()
+    assert synced.holds("anna", "ben", "carl")
+    calls = len(synced.vendor.calls())
+    assert (synced.run().sent, len(synced.vendor.calls())) == (0, calls)
+    synced.want(("anna", 1), ("ben", 9), ("dora", 4))
+    result = synced.run()
+    assert synced.holds("anna", "ben", "dora")
+    assert (result.created, result.deleted, result.failed, result.in_doubt) == (1, 1, 0, 0)
 
-        want(("anna", 1), ("ben", 2), ("carl", 3))
-        script.rule = lambda number, path: (
-            Fault(500, after_effect=True) if case.lost in path and not path.endswith(READS) else None
-        )
-        lost = engine.run("people", project.settings, AS_OF)
-        assert (lost.succeeded, lost.in_doubt) == (0, 3)
-        script.rule = None
-        engine.run("people", project.settings, AS_OF)
-        assert agrees("anna", "ben", "carl")
-        calls = len(vendor.calls())
-        assert (engine.run("people", project.settings, AS_OF).sent, len(vendor.calls())) == (0, calls)
-        want(("anna", 1), ("ben", 9), ("dora", 4))
-        result = engine.run("people", project.settings, AS_OF)
-        assert agrees("anna", "ben", "dora")
-        assert (result.created, result.deleted, result.failed, result.in_doubt) == (1, 1, 0, 0)
+
+@pytest.mark.parametrize("synced", MERGING, indirect=True)
+def test_a_merge_becomes_the_vendors_own_and_an_unmerge_makes_the_person_again_once(synced: Synced) -> None:
+    synced.want(("anna", 1), ("ben", 2))
+    synced.run()
+    synced.project.fill("snd_vendor__merges", MERGES, [("ben", "anna")])
+    synced.want(("anna", 3))
+    result = synced.run()
+    assert (result.merged, result.deleted, synced.holds("anna")) == (1, 0, True)
+    synced.project.fill("snd_vendor__merges", MERGES, [])
+    synced.want(("anna", 1), ("ben", 2))
+    again = synced.run()
+    assert (again.created, synced.holds("anna", "ben"), synced.run().sent) == (1, True, 0)
