@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import json
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ class Vendor:
         self._db.executescript("pragma journal_mode = wal; pragma synchronous = normal;" + _SCHEMA)
         self._faults = faults
         self._numbers = itertools.count(1 + (self._db.execute("select max(no) from call").fetchone()[0] or 0))
+        # Numbers begin anew with the process, in a range of its own: no token is issued twice.
+        self._tokens = itertools.count(1 + 1000 * (self._db.execute("select max(no) from call").fetchone()[0] or 0))
 
     # What a vendor says
 
@@ -62,6 +65,10 @@ class Vendor:
     def error(self, status: int, message: str) -> Any:
         """The vendor's error document for a failure that is not of its rules: faults, bodies that are too large."""
         raise NotImplementedError
+
+    def fault(self, status: int, message: str, retry_after: int | None) -> Refusal:
+        """A failure that was asked for, in the vendor's shape."""
+        return Refusal(status, self.error(status, message), self.fault_headers(retry_after))
 
     def fault_headers(self, retry_after: int | None) -> dict[str, str]:
         """How the vendor says when to come back."""
@@ -86,6 +93,17 @@ class Vendor:
     def count(self, kind: str) -> int:
         """How many documents of a kind there are."""
         return int(self._db.execute("select count(*) from held where kind = ?", (kind,)).fetchone()[0])
+
+    def issue(self, prefix: str, seconds: int) -> str:
+        """A new access token that stands for so many seconds."""
+        token = f"{prefix}{next(self._tokens)}"
+        self.put("token", token, {"expires_at": time.time() + seconds})
+        return token
+
+    def bearer(self, request: Request) -> bool:
+        """Was the call's bearer token issued, and does it still stand?"""
+        token = self.get("token", request.headers.get("authorization", "").removeprefix("Bearer "))
+        return token is not None and bool(time.time() < token["expires_at"])
 
     # Rules of every call
 
@@ -115,8 +133,7 @@ class Vendor:
             await asyncio.sleep(fault.delay_seconds)
         failed = None
         if fault is not None:
-            body = self.error(fault.status, "scripted failure")
-            failed = Refusal(fault.status, body, self.fault_headers(fault.retry_after))
+            failed = self.fault(fault.status, "scripted failure", fault.retry_after)
             if not fault.after_effect:
                 raise failed
         self.authorise(request)

@@ -1,6 +1,6 @@
 """Braze as far as a sync sees it: /users/track with partial errors, /users/delete, the limits and the reset header.
 
-Contract: braze.com/docs, "Track users", "Delete users", "API limits".
+Contract: braze.com/docs, "Track users", "Delete users", "Merge users", "API limits".
 """
 
 from __future__ import annotations
@@ -40,7 +40,11 @@ class Braze(Vendor):
 
     def routes(self) -> Sequence[tuple[str, str, Handler]]:
         """The calls of a sync."""
-        return [("POST", "/users/track", self._track), ("POST", "/users/delete", self._delete)]
+        return [
+            ("POST", "/users/track", self._track),
+            ("POST", "/users/delete", self._delete),
+            ("POST", "/users/merge", self._merge),
+        ]
 
     def authorise(self, request: Request) -> None:
         """A REST key as a bearer token."""
@@ -73,6 +77,9 @@ class Braze(Vendor):
                 errors.append({"type": problem, "input_array": "events", "index": index})
             else:
                 self.put("event", str(self.count("event") + 1), given)
+        if len(errors) == len(attributes) + len(events):
+            told = "Valid data must be provided in the 'attributes', 'events', or 'purchases' fields."
+            raise Refusal(400, {**self.error(400, told), "errors": errors})
         answer: dict[str, Any] = {"message": "success"}
         if attributes:
             answer["attributes_processed"] = len(attributes) - sum(e["input_array"] == "attributes" for e in errors)
@@ -89,6 +96,21 @@ class Braze(Vendor):
         merged = {**(held or {}), **given}
         merged.pop("_update_existing_only", None)
         self.put("user", given["external_id"], {name: value for name, value in merged.items() if value is not None})
+
+    def _merge(self, _request: Request, content: bytes) -> Response:
+        """Accepted as a whole and worked on later: what is not there is passed over."""
+        updates = self.document(content).get("merge_updates")
+        if not isinstance(updates, list) or not 1 <= len(updates) <= 50:
+            raise Refusal(400, self.error(400, "merge_updates takes 1 to 50 merges"))
+        for each in updates:
+            ends = [each.get(f"identifier_to_{end}", {}).get("external_id") for end in ("merge", "keep")]
+            if set(each) != {"identifier_to_merge", "identifier_to_keep"} or not all(isinstance(e, str) for e in ends):
+                raise Refusal(400, self.error(400, "identifier_to_merge and identifier_to_keep must be identifiers"))
+            gone, kept = self.get("user", ends[0]), self.get("user", ends[1])
+            if gone is not None and kept is not None:
+                self.drop("user", ends[0])
+                self.put("user", ends[1], {**gone, **kept})
+        return JSONResponse({"message": "success"}, 202)
 
     def _delete(self, _request: Request, content: bytes) -> Response:
         ids = self.document(content).get("external_ids")

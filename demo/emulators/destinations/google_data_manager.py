@@ -54,8 +54,7 @@ class DataManager(Vendor):
 
     def authorise(self, request: Request) -> None:
         """A token that was given out and has not expired."""
-        token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if request.url.path.endswith("/token") or self.get("token", token) is not None:
+        if request.url.path.endswith("/token") or self.bearer(request):
             return
         raise Refusal(401, self.error(401, "Request had invalid authentication credentials."))
 
@@ -67,10 +66,7 @@ class DataManager(Vendor):
         given = {name: values[0] for name, values in parse_qs(content.decode()).items()}
         if given != {"grant_type": "refresh_token", **CLIENT}:
             raise Refusal(400, {"error": "invalid_grant", "error_description": "Bad Request"})
-        issued = self._db.execute("select count(*) from call where path like '%/token'").fetchone()[0]
-        token = f"ya29.{issued}"
-        self.put("token", token, {})
-        return JSONResponse({"access_token": token, "expires_in": 3599, "token_type": "Bearer"})
+        return JSONResponse({"access_token": self.issue("ya29.", 3599), "expires_in": 3599, "token_type": "Bearer"})
 
     def _ingest(self, _request: Request, content: bytes) -> Response:
         body = self.document(content)

@@ -1,7 +1,8 @@
-"""Braze: attributes and events by /users/track, profiles removed by /users/delete.
+"""Braze: attributes and events by /users/track, profiles removed by /users/delete and joined by /users/merge.
 
-Contract: braze.com/docs, "Track users", "Delete users", "API limits". An answer of 201 with `errors` names rows by array and
-index; they were not applied, all others were. After 429 `X-RateLimit-Reset` holds the second at which calls are taken again.
+Contract: braze.com/docs, "Track users", "Delete users", "Merge users", "API limits", "Errors & responses". An answer of 201 with `errors` holds
+minor errors: what they name was not applied, all else was. The pages leave their shape open; seen are texts, and objects with
+`type`, `input_array` and `index` (from 0, within the array). After 429 `X-RateLimit-Reset` holds the second at which calls are taken again.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from reverse_etl.pace import Pace, TryAgain
 if TYPE_CHECKING:
     from reverse_etl.catalog import MappedField
 
-_EVENT_FIELDS = {"external_id", "name", "time"}
+_EVENT_FIELDS = {"app_id", "external_id", "name", "time"}
 
 
 def connect(spec: DestinationSpec, connection: Mapping[str, str], pace: Pace) -> Braze:
     """A client for `CDP_BRAZE__BASE_URL` with the REST key `CDP_BRAZE__API_KEY`."""
     http = Http(spec, connection["base_url"], pace, {"Authorization": f"Bearer {connection['api_key']}"})
-    expected = "a REST API key with the permissions users.track and users.delete"
+    expected = "a REST API key with the permissions users.track, users.delete and users.merge"
     return Braze(Rest(http, spec.name, _error, credentials=expected, judge=_judge))
 
 
@@ -50,16 +51,23 @@ class Braze:
         answer = self._rest.call("POST", "/users/track", {part: objects}).json()
         if answer["message"] not in ("success", "queued"):
             raise ValueError("neither success nor queued")
-        wrong = {
-            batch.rows[error["index"]].key: Outcome("rejected", str(error["type"]), "invalid_row")
-            for error in answer.get("errors", [])
-            if error["input_array"] == part
-        }
-        return Result(wrong, Outcome("succeeded"))
+        return _read(batch, part, answer)
 
     def delete(self, batch: Batch) -> Result:
         """One call of /users/delete; an unknown user is gone already."""
         self._rest.call("POST", "/users/delete", {"external_ids": [row.payload["external_id"] for row in batch.rows]})
+        return Result.all_succeeded()
+
+    def merge(self, batch: Batch) -> Result:
+        """One call of /users/merge: each profile goes into the other, which keeps its own values. Braze works on it later."""
+        updates = [
+            {
+                "identifier_to_merge": {"external_id": row.payload["external_id"]},
+                "identifier_to_keep": {"external_id": row.into["external_id"]},
+            }
+            for row in batch.rows
+        ]
+        self._rest.call("POST", "/users/merge", {"merge_updates": updates})
         return Result.all_succeeded()
 
     def close(self) -> None:
@@ -67,9 +75,23 @@ class Braze:
         self._rest.close()
 
 
+def _read(batch: Batch, part: str, answer: Mapping[str, Any]) -> Result:
+    """Rows by the place that an error names. Errors are also told as mere texts: then the number processed has to decide."""
+    wrong: dict[str, Outcome] = {}
+    texts = 0
+    for error in answer.get("errors", []):
+        if isinstance(error, Mapping) and error.get("input_array") == part:
+            wrong[batch.rows[error["index"]].key] = Outcome("rejected", str(error["type"]), "invalid_row")
+        else:
+            texts += 1
+    all_told = not texts or answer.get(f"{part}_processed") == len(batch.rows) - len(wrong)
+    return Result(wrong, Outcome("succeeded") if all_told else None)
+
+
 def _event(row: Row) -> dict[str, Any]:
     properties = {name: value for name, value in row.payload.items() if name not in _EVENT_FIELDS and value is not None}
-    return {**{name: row.payload[name] for name in sorted(_EVENT_FIELDS)}, "properties": properties}
+    own = {name: row.payload[name] for name in sorted(_EVENT_FIELDS) if row.payload.get(name) is not None}
+    return {**own, "properties": properties}
 
 
 def _judge(response: httpx.Response) -> None:

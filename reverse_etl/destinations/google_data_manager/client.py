@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from reverse_etl.destination import Batch, Outcome, Result, Row
 from reverse_etl.destination_spec import DestinationSpec
-from reverse_etl.destinations.rest import Rest, document, refused
+from reverse_etl.destinations.rest import Rest, oauth
 from reverse_etl.http import Http
 from reverse_etl.pace import Pace
 
@@ -30,17 +29,10 @@ _EXPECTED = "an OAuth client and a refresh token with the scope https://www.goog
 
 def connect(spec: DestinationSpec, connection: Mapping[str, str], pace: Pace) -> GoogleDataManager:
     """A client for `CDP_GOOGLE_DATA_MANAGER__BASE_URL`; access tokens come from the refresh token."""
-
-    def token(http: Http) -> str:
-        asked = {"grant_type": "refresh_token"} | {
-            name: connection[name] for name in ("client_id", "client_secret", "refresh_token")
-        }
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        answer = http.request("POST", connection["token_url"], content=urlencode(asked), headers=headers, token=False)
-        if answer.status_code >= 300:
-            raise refused(spec.name, f"status {answer.status_code}, {document(answer).get('error', '')}", _EXPECTED)
-        return str(answer.json()["access_token"])
-
+    form = {"grant_type": "refresh_token"} | {
+        name: connection[name] for name in ("client_id", "client_secret", "refresh_token")
+    }
+    token = oauth(spec.name, connection["token_url"], form, expected=_EXPECTED)
     http = Http(spec, connection["base_url"], pace, token=token)
     return GoogleDataManager(Rest(http, spec.name, _error, credentials=_EXPECTED))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ class Held:
     def __init__(self, path: Path) -> None:
         """The emulator stands in the place of the description's own server; credentials are the emulator's to check."""
         description = json.loads(path.read_text(encoding="utf-8"))
+        if "swagger" in description:
+            description = _from_swagger(description)
         description["servers"] = [{"url": "/"}]
         description.pop("security", None)
         for item in description["paths"].values():
@@ -57,3 +59,26 @@ class Held:
         except Exception as error:
             causes = [getattr(each, "message", "") for each in getattr(error.__cause__, "schema_errors", [])]
             self.wrong.append(f"{where}: {type(error).__name__} {error} {causes[:2]}")
+
+
+def _from_swagger(old: Mapping[str, Any]) -> dict[str, Any]:
+    """Swagger 2.0 as OpenAPI 3.0, as far as paths, parameters, bodies and answers in JSON go."""
+    paths: dict[str, Any] = {}
+    for path, item in old["paths"].items():
+        for method, call in item.items():
+            new: dict[str, Any] = {"parameters": [], "responses": {}}
+            for given in call.get("parameters", []):
+                if given["in"] == "body":
+                    content = {"application/json": {"schema": given["schema"]}}
+                    new["requestBody"] = {"required": given.get("required", False), "content": content}
+                else:
+                    place = {name: given[name] for name in ("name", "in", "required") if name in given}
+                    schema = {name: given[name] for name in ("type", "format", "items", "enum") if name in given}
+                    new["parameters"].append({**place, "schema": schema})
+            for status, answer in call["responses"].items():
+                content = {"application/json": {"schema": answer["schema"]}} if "schema" in answer else {}
+                new["responses"][status] = {"description": answer["description"], "content": content}
+            paths.setdefault(path, {})[method] = new
+    made = {"openapi": "3.0.3", "info": old["info"], "paths": paths, "components": {"schemas": old["definitions"]}}
+    renamed = json.dumps(made).replace("#/definitions/", "#/components/schemas/")
+    return dict(json.loads(renamed))

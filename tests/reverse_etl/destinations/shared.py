@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 
-from reverse_etl.catalog import destination
+from reverse_etl.catalog import MappedField, destination
+from reverse_etl.declaration import FieldMap
 from reverse_etl.destination import Batch, Result, Row
-from reverse_etl.destination_spec import DestinationSpec, Mode
+from reverse_etl.destination_spec import DestinationSpec, FieldRule, Mode
 from reverse_etl.pace import Pace
 from tests.reverse_etl.conftest import Script, serving
 
@@ -65,6 +66,11 @@ class Account:
         with contextlib.closing(sqlite3.connect(self.database)) as con, con:
             con.execute("delete from held where kind = ?", (kind,))
 
+    def keep(self, kind: str, key: str, value: Any) -> None:
+        """What somebody else changes at the vendor."""
+        with contextlib.closing(sqlite3.connect(self.database)) as con, con:
+            con.execute("insert or replace into held values (?, ?, ?)", (kind, key, json.dumps(value)))
+
     def calls(self, path: str = "%") -> list[int]:
         """Statuses of the answers, in order."""
         with contextlib.closing(sqlite3.connect(self.database)) as con:
@@ -104,6 +110,21 @@ def batch(
         for number, payload in enumerate(payloads)
     ]
     return Batch("tests", name, mode, rows, options, "2026-01-01T00:00:00Z", "batch-1")
+
+
+def merging(name: str, *pairs: tuple[Mapping[str, Any], Mapping[str, Any]], **options: str) -> Batch:
+    """Each first object goes into its second."""
+    rows = [
+        Row(f"r{number}", "merge", json.dumps(one), str(number), into_json=json.dumps(into))
+        for number, (one, into) in enumerate(pairs)
+    ]
+    return Batch("tests", name, "mirror", rows, options, "2026-01-01T00:00:00Z", "batch-1")
+
+
+def mapped(*names: str) -> list[MappedField]:
+    """Texts as a sync maps them, for `prepare`."""
+    rule = FieldRule(type="text")
+    return [MappedField(name, FieldMap(column="column"), rule, "text", True) for name in names]
 
 
 def statuses(result: Result, of: Batch) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,8 @@ from cdp.errors import ConfigurationError
 from demo.emulators.destinations import braze
 from demo.emulators.faults import Fault
 from reverse_etl.destination import BatchRejectedError, UnavailableError
-from tests.reverse_etl.destinations.shared import Account, account, batch, statuses
+from reverse_etl.destinations.braze.client import _read
+from tests.reverse_etl.destinations.shared import Account, account, batch, merging, statuses
 
 ANNA, BEN = {"external_id": "p1", "first_name": "Anna", "cdp_score": 7}, {"external_id": "p2", "first_name": "张三"}
 VISIT = {"external_id": "p1", "name": "visited", "time": "2026-01-01T00:00:00Z", "shop": "Leipzig"}
@@ -40,6 +42,16 @@ def test_update_only_makes_nobody(there: Account) -> None:
     assert there.held("user") == {"p1": {**ANNA, "cdp_score": 8}}
 
 
+def test_a_merge_keeps_the_values_of_who_stays_and_can_be_sent_again(there: Account) -> None:
+    there.client.write(batch("users", [ANNA, BEN]))
+    pair = merging("users", (ANNA, BEN))
+    for _ in range(2):
+        assert statuses(there.client.merge(pair), pair) == ["succeeded"]
+    assert there.held("user") == {"p2": {**BEN, "cdp_score": 7}}
+    with pytest.raises(BatchRejectedError, match="50"):
+        there.client.merge(merging("users", *[(ANNA, BEN)] * 51))
+
+
 def test_a_wrong_row_is_named_and_the_others_stand(there: Account) -> None:
     mixed = batch("users", [ANNA, {"external_id": "p3", "country": "Germany"}, BEN])
     result = there.client.write(mixed)
@@ -48,6 +60,30 @@ def test_a_wrong_row_is_named_and_the_others_stand(there: Account) -> None:
     events = batch("events", [VISIT, {**VISIT, "time": "yesterday"}], "append")
     assert statuses(there.client.write(events), events) == ["succeeded", "rejected"]
     assert there.held("event")["1"]["properties"] == {"shop": "Leipzig"}
+
+
+def test_a_call_without_one_good_object_is_refused(there: Account) -> None:
+    with pytest.raises(BatchRejectedError, match="Valid data"):
+        there.client.write(batch("users", [{"external_id": "p3", "country": "Germany"}]))
+
+
+@pytest.mark.parametrize(
+    ("errors", "processed", "expected"),
+    [
+        ([], 2, ["succeeded", "succeeded"]),
+        ([{"type": "country is invalid", "input_array": "attributes", "index": 1}], 1, ["succeeded", "rejected"]),
+        (["minor error message"], 2, ["succeeded", "succeeded"]),
+        (["minor error message"], 1, ["in_doubt", "in_doubt"]),
+        (["minor error message"], None, ["in_doubt", "in_doubt"]),
+    ],
+)
+def test_minor_errors_count_by_place_or_by_the_number_processed(
+    there: Account, errors: list[Any], processed: int | None, expected: list[str]
+) -> None:
+    """Braze's page "Errors & responses": `"errors": [<minor error message>]`, all that is not named is delivered."""
+    both = batch("users", [ANNA, BEN])
+    answer = {"message": "success", "errors": errors, "attributes_processed": processed}
+    assert statuses(_read(both, "attributes", answer), both) == expected
 
 
 def test_a_call_refused_as_a_whole_applies_nothing(there: Account) -> None:

@@ -1,0 +1,1 @@
+"""Customer.io people, objects, events and segments."""

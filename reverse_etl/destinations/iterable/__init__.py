@@ -1,0 +1,1 @@
+"""Iterable users, list memberships and events."""

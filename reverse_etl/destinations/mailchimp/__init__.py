@@ -1,0 +1,1 @@
+"""Mailchimp list members and members of static segments."""

@@ -1,0 +1,1 @@
+"""Salesforce records by Bulk API 2.0."""
