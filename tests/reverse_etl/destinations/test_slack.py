@@ -130,9 +130,15 @@ def test_a_bot_without_the_scope_and_a_webhook_that_is_gone(tmp_path: Path) -> N
         with pytest.raises(BatchRejectedError, match=r"missing_scope \(chat:write\)"):
             post(there)
         gone = f"{there.url}/services/T/B/other"
-        with account(slack, tmp_path / "b", webhook_url=gone) as other, pytest.raises(ConfigurationError, match="no_service"):
+        with (
+            account(slack, tmp_path / "b", webhook_url=gone) as other,
+            pytest.raises(ConfigurationError, match="no_service"),
+        ):
             post(other, "webhook_messages")
-    with account(slack, tmp_path / "c", webhook_url="") as there, pytest.raises(ConfigurationError, match="CDP_SLACK__WEBHOOK_URL is not set"):
+    with (
+        account(slack, tmp_path / "c", webhook_url="") as there,
+        pytest.raises(ConfigurationError, match="CDP_SLACK__WEBHOOK_URL is not set"),
+    ):
         there.client.prepare([], {})
 
 
