@@ -6,7 +6,7 @@ Rows are taken in key order, so that two runs that write to one table wait for e
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import LiteralString, cast
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -74,10 +74,7 @@ def _insert(table: Table, columns: Sequence[str]) -> sql.Composed:
 
 def _records(table: Table, columns: Iterable[str]) -> sql.Composed:
     """The parameter as a relation `r`. The types are written by Postgres itself (format_type)."""
-    typed = [
-        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(cast(LiteralString, table.types[name])))
-        for name in columns
-    ]
+    typed = [sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(table.types[name])) for name in columns]
     return sql.SQL("jsonb_to_recordset(%s::jsonb) as r({})").format(sql.SQL(", ").join([sql.SQL("_n integer"), *typed]))
 
 
