@@ -36,10 +36,21 @@ class Rest:
         headers: Mapping[str, str] | None = None,
         accept: Collection[int] = (),
         judge: Judge | None = None,
+        repeatable: bool = True,
     ) -> httpx.Response:
-        """One call. Raises ConfigurationError on 401 and 403, BatchRejectedError on any other refusal."""
+        """One call. Raises ConfigurationError on 401 and 403, BatchRejectedError on any other refusal.
+
+        A call that is not `repeatable` is made again only when it certainly had no effect.
+        """
         response = self._http.request(
-            method, path, json=body, content=content, params=params, headers=headers, judge=judge or self._judge
+            method,
+            path,
+            json=body,
+            content=content,
+            params=params,
+            headers=headers,
+            judge=judge or self._judge,
+            repeatable=repeatable,
         )
         status = response.status_code
         if status < 300 or status in accept:
