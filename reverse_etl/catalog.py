@@ -211,6 +211,7 @@ _CHANNEL_PURPOSES = {
     "sms": ("marketing_sms", "service"),
     "wechat": ("marketing_wechat", "service"),
     "push": ("marketing_email", "marketing_sms", "marketing_wechat", "service"),
+    "chat": ("marketing_email", "marketing_sms", "marketing_wechat", "service"),
 }
 
 

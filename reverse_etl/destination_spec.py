@@ -131,7 +131,7 @@ class ObjectSpec(Declaration):
     idempotency_hours: float | None = Field(None, gt=0, description="How long the destination remembers a key.")
     reads_back: bool = Field(False, description="The client has `read_back`: it can say what stands there for a row.")
     merges: bool = Field(False, description="The client has `merge`: one object can be merged into another.")
-    message: Literal["email", "sms", "wechat", "push"] | None = Field(
+    message: Literal["email", "sms", "wechat", "push", "chat"] | None = Field(
         None, description="A row reaches a person at once: frequency caps and quiet hours of the channel apply."
     )
     cost: Cost | None = None

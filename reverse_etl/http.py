@@ -78,10 +78,12 @@ class Http:
         headers: Mapping[str, str] | None = None,
         judge: Judge = judge_status,
         token: bool = True,
+        repeatable: bool = True,
     ) -> httpx.Response:
         """One call, repeated while `judge` raises TryAgain. Raises UnavailableError when the budget is used up.
 
-        No reason carries the URL or the answer's text: both may hold secrets or personal data.
+        No reason carries the URL or the answer's text: both may hold secrets or personal data. A call that is not
+        `repeatable` is made again only when it certainly had no effect.
         """
 
         def attempt() -> httpx.Response:
@@ -103,7 +105,7 @@ class Http:
             judge(response)
             return response
 
-        return self._pace.call(attempt)
+        return self._pace.call(attempt, repeatable=repeatable)
 
     def close(self) -> None:
         """Give connections back."""

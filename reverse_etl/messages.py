@@ -18,8 +18,8 @@ from cdp.settings import Settings
 from reverse_etl.destination import Outcome
 from reverse_etl.ledger import Ledger
 
-Channel = Literal["email", "sms", "wechat", "push"]
-_ALL: list[Channel] = ["email", "sms", "wechat", "push"]
+Channel = Literal["email", "sms", "wechat", "push", "chat"]
+_ALL: list[Channel] = ["email", "sms", "wechat", "push", "chat"]
 
 
 class Cap(Declaration):

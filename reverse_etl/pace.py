@@ -98,10 +98,11 @@ class Pace:
             self.calls += 1
         self._wait(wait)
 
-    def call(self, attempt: Callable[[], T]) -> T:
+    def call(self, attempt: Callable[[], T], *, repeatable: bool = True) -> T:
         """Run `attempt` until it raises no TryAgain. Raises UnavailableError when the budget is used up.
 
-        Each attempt waits for its token first. No reason carries more than `attempt` put into it.
+        Each attempt waits for its token first. No reason carries more than `attempt` put into it. What is not
+        `repeatable` (a message to a person) is tried again only where the attempt had certainly no effect.
         """
         retry, begun, unknown, wait = self._retry, self._monotonic(), False, self._retry.first_wait_seconds
         for number in range(1, retry.attempts + 1):
@@ -119,7 +120,8 @@ class Pace:
                 too_long = asked is not None and asked > retry.longest_wait_seconds
                 pause = 0.0 if asked is not None else wait
                 out_of_time = self._monotonic() - begun + pause > retry.budget_seconds
-                if too_long or out_of_time or number == retry.attempts:
+                risky = unknown and not repeatable
+                if too_long or out_of_time or risky or number == retry.attempts:
                     told = f"; it asks to wait {asked:g} s" if asked else ""
                     raise UnavailableError(
                         f"no usable answer: {again}{told}", effect_unknown=unknown, code=again.code or "unavailable"

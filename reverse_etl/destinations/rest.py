@@ -49,10 +49,21 @@ class Rest:
         headers: Mapping[str, str] | None = None,
         accept: Collection[int] = (),
         judge: Judge | None = None,
+        repeatable: bool = True,
     ) -> httpx.Response:
-        """One call. Raises ConfigurationError when the credentials are refused, BatchRejectedError on any other refusal."""
+        """One call. Raises ConfigurationError when the credentials are refused, BatchRejectedError on any other refusal.
+
+        A call that is not `repeatable` is made again only when it certainly had no effect.
+        """
         response = self._http.request(
-            method, path, json=body, content=content, params=params, headers=headers, judge=judge or self._judge
+            method,
+            path,
+            json=body,
+            content=content,
+            params=params,
+            headers=headers,
+            judge=judge or self._judge,
+            repeatable=repeatable,
         )
         status = response.status_code
         if self._is_good(response) or status in accept:

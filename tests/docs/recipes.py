@@ -41,10 +41,11 @@ class Recipe:
 def recipes(readme: str) -> list[Recipe]:
     """The recipes in the order of the README. A code block belongs to the path named in the paragraph before it."""
     part = readme.split("\n## Five recipes\n")[1].split("\n## ")[0]
-    return [_recipe(text) for text in part.split("\n### ")[1:]]
+    return [recipe_of(text) for text in part.split("\n### ")[1:]]
 
 
-def _recipe(text: str) -> Recipe:
+def recipe_of(text: str) -> Recipe:
+    """A section whose first line is its title."""
     recipe = Recipe(text.splitlines()[0])
     for block in _FENCE.finditer(text):
         language, body = block.groups()

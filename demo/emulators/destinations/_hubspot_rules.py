@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 import time
+from collections.abc import Collection
 from typing import Any
 
 from starlette.responses import JSONResponse
@@ -23,20 +24,47 @@ class ApiError(Exception):
         self.body = {"status": "error", "message": message, "correlationId": "emulated", "category": category, **more}
 
 
-def inputs_of(body: Any) -> list[dict[str, Any]]:
-    """The inputs of a batch call, checked as the vendor checks them."""
+def inputs_of(body: Any, *, need_id: bool = True) -> list[dict[str, Any]]:
+    """The inputs of a batch call, checked as the vendor checks them. New objects have no id yet."""
     inputs = body.get("inputs") if isinstance(body, dict) else None
     if not isinstance(inputs, list) or not inputs:
         raise ApiError(400, "VALIDATION_ERROR", "Invalid input JSON: inputs must be a list that is not empty")
     if len(inputs) > BATCH_LIMIT:
         raise ApiError(400, "VALIDATION_ERROR", f"No more than {BATCH_LIMIT} objects can be handled in one request")
-    if not all(isinstance(item, dict) and isinstance(item.get("id"), str) and item["id"] for item in inputs):
+    named = all(
+        isinstance(item, dict) and (not need_id or (isinstance(item.get("id"), str) and item["id"])) for item in inputs
+    )
+    if not named:
         raise ApiError(400, "VALIDATION_ERROR", "Invalid input JSON: every input needs an id")
     return inputs
 
 
-def violation_of(item: dict[str, Any], email: str, definitions: dict[str, Any]) -> ApiError | None:
+def emails_of(inputs: list[dict[str, Any]]) -> list[str]:
+    """The address of each input; properties are texts, and no address is there twice."""
+    for position, item in enumerate(inputs):
+        if "id" in item and item.get("idProperty") != "email":
+            raise ApiError(400, "VALIDATION_ERROR", f"inputs[{position}].idProperty must name a unique property")
+        if not isinstance(item.get("properties"), dict):
+            raise ApiError(400, "VALIDATION_ERROR", f"inputs[{position}].properties is required")
+        for name, value in item["properties"].items():
+            if not isinstance(value, str):
+                place = f"inputs[{position}].properties.{name}"
+                message = f"Cannot deserialize value of type `java.lang.String` ({place})"
+                raise ApiError(400, "VALIDATION_ERROR", f"Invalid input JSON: {message}")
+    emails = [
+        str(item["id"] if "id" in item else item["properties"].get("email", "")).strip().lower() for item in inputs
+    ]
+    if len(set(emails)) != len(emails):
+        raise ApiError(400, "VALIDATION_ERROR", "Duplicate IDs found in batch input: ids must be unique")
+    return emails
+
+
+def violation_of(
+    item: dict[str, Any], email: str, definitions: dict[str, Any], blocked: Collection[str]
+) -> ApiError | None:
     """What is wrong with one input, or None."""
+    if email in blocked:
+        return _invalid("email", "EMAIL_BLOCKED", "The address was erased and cannot be used again")
     if not _EMAIL.fullmatch(email):
         return _invalid("email", "INVALID_EMAIL", f"Email address {email} is invalid")
     for name, value in item["properties"].items():

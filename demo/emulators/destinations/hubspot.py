@@ -1,6 +1,6 @@
-"""HubSpot CRM as far as a contact sync sees it: contacts (batch upsert, read, archive), properties, limits, errors.
+"""HubSpot CRM: contacts (batch upsert, create, update, read, archive, erasure), lists, properties, limits, errors.
 
-Contract: developers.hubspot.com, "Contacts API", "Properties API", "Error handling" (207 with `objectWriteTraceId`),
+Contract: developers.hubspot.com, "Contacts API", "Properties API", "Lists API", "Error handling" (207 with `objectWriteTraceId`),
 "API usage guidelines" (190 calls in 10 seconds for a private app, 429 with a policy name). Property values must be
 texts; a property must exist before it is written; e-mail addresses are kept in lower case.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import re
 import sqlite3
 import time
 from collections import deque
@@ -24,11 +23,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from demo.emulators.destinations import Fates
+from demo.emulators.destinations._hubspot_lists import Lists
+from demo.emulators.destinations._hubspot_properties import STAGES, Properties
 from demo.emulators.destinations._hubspot_rules import (
     ApiError,
     batch_answer,
     contact_object,
     contact_of_row,
+    emails_of,
     inputs_of,
     rate_error,
     violation_of,
@@ -36,25 +38,11 @@ from demo.emulators.destinations._hubspot_rules import (
 
 TOKEN = "demo-hubspot-token"  # noqa: S105 - the emulator's own
 _WINDOW_SECONDS = 10.0
-_STAGES = [
-    "subscriber",
-    "lead",
-    "marketingqualifiedlead",
-    "salesqualifiedlead",
-    "opportunity",
-    "customer",
-    "evangelist",
-]
-_STANDARD: dict[str, list[str] | None] = {
-    **dict.fromkeys(["email", "firstname", "lastname", "phone", "company", "jobtitle", "city", "country"]),
-    "lifecyclestage": [*_STAGES, "other"],
-}
 _SCHEMA = """
 create table if not exists contact (id integer primary key, email text unique, properties text not null,
     created_no integer not null, updated_no integer not null, archived integer not null default 0);
 create index if not exists contact_updated on contact (updated_no);
-create table if not exists property (name text primary key, definition text not null, position integer not null);
-create table if not exists property_group (name text primary key, label text not null);
+create table if not exists blocked (email text primary key);
 create table if not exists call (no integer primary key, method text, path text, status integer, inputs integer,
     too_early integer not null default 0);
 """
@@ -78,20 +66,8 @@ class HubSpot:
         self._db = sqlite3.connect(state_dir / "hubspot.sqlite", check_same_thread=False, isolation_level=None)
         self._db.row_factory = sqlite3.Row
         self._db.executescript("pragma journal_mode = wal; pragma synchronous = normal;" + _SCHEMA)
-        for position, (name, options) in enumerate(_STANDARD.items()):
-            kind = "enumeration" if options else "string"
-            definition = {
-                "name": name,
-                "label": name,
-                "type": kind,
-                "fieldType": "text",
-                "groupName": "contactinformation",
-            }
-            definition["options"] = [{"label": o, "value": o} for o in options or []]  # type: ignore[assignment]
-            self._db.execute(
-                "insert or ignore into property values (?, ?, ?)", (name, json.dumps(definition), position)
-            )
         self._faults, self._burst_limit = faults, burst_limit
+        self._lists, self._props = Lists(self._db), Properties(self._db)
         self._numbers = itertools.count(1 + (self._db.execute("select max(no) from call").fetchone()[0] or 0))
         self._recent: deque[float] = deque()
         self._closed_until = 0.0
@@ -101,12 +77,17 @@ class HubSpot:
         contacts, properties = "/crm/v3/objects/contacts", "/crm/v3/properties/contacts"
         routes = [
             (f"{contacts}/batch/upsert", self._upsert, "POST"),
+            (f"{contacts}/batch/create", self._create, "POST"),
+            (f"{contacts}/batch/update", self._update, "POST"),
+            (f"{contacts}/gdpr-delete", self._erase, "POST"),
+            ("/crm/v3/lists/{list_id}", self._lists.get, "GET"),
+            ("/crm/v3/lists/{list_id}/memberships/add-and-remove", self._lists.change, "PUT"),
             (f"{contacts}/batch/read", self._read, "POST"),
             (f"{contacts}/batch/archive", self._archive, "POST"),
             (contacts, self._list, "GET"),
-            (properties, self._properties, "GET"),
-            (properties, self._add_property, "POST"),
-            (f"{properties}/groups", self._add_group, "POST"),
+            (properties, self._props.listed, "GET"),
+            (properties, self._props.add, "POST"),
+            (f"{properties}/groups", self._props.add_group, "POST"),
         ]
         return Starlette(routes=[Route(path, self._guarded(call), methods=[method]) for path, call, method in routes])
 
@@ -179,23 +160,38 @@ class HubSpot:
     # Contacts
 
     def _upsert(self, _request: Request, body: Any) -> Response:
-        inputs = inputs_of(body)
-        for position, item in enumerate(inputs):
-            if item.get("idProperty") != "email":
-                raise ApiError(400, "VALIDATION_ERROR", f"inputs[{position}].idProperty must name a unique property")
-            if not isinstance(item.get("properties"), dict):
-                raise ApiError(400, "VALIDATION_ERROR", f"inputs[{position}].properties is required")
-            for name, value in item["properties"].items():
-                if not isinstance(value, str):
-                    message = (
-                        f"Cannot deserialize value of type `java.lang.String` (inputs[{position}].properties.{name})"
-                    )
-                    raise ApiError(400, "VALIDATION_ERROR", f"Invalid input JSON: {message}")
-        emails = [item["id"].strip().lower() for item in inputs]
-        if len(set(emails)) != len(emails):
-            raise ApiError(400, "VALIDATION_ERROR", "Duplicate IDs found in batch input: ids must be unique")
-        definitions = {r["name"]: json.loads(r["definition"]) for r in self._db.execute("select * from property")}
-        wrong = [violation_of(item, email, definitions) for item, email in zip(inputs, emails, strict=True)]
+        return self._written(inputs_of(body), lambda email: None)
+
+    def _create(self, _request: Request, body: Any) -> Response:
+        def conflict(email: str) -> ApiError | None:
+            found = self._contact(email)
+            message = f"Contact already exists. Existing ID: {found['id']}" if found else ""
+            return ApiError(409, "CONFLICT", message) if found else None
+
+        return self._written(inputs_of(body, need_id=False), conflict)
+
+    def _update(self, _request: Request, body: Any) -> Response:
+        def missing(email: str) -> ApiError | None:
+            message = "Could not get some CONTACT objects, they may be deleted or not exist."
+            return (
+                None if self._contact(email) else ApiError(404, "OBJECT_NOT_FOUND", message, context={"ids": [email]})
+            )
+
+        return self._written(inputs_of(body), missing)
+
+    def _contact(self, email: str) -> sqlite3.Row | None:
+        found = self._db.execute("select * from contact where email = ? and archived = 0", (email,)).fetchone()
+        return found if found is not None else None
+
+    def _written(self, inputs: list[dict[str, Any]], refusal: Callable[[str], ApiError | None]) -> Response:
+        """Write inputs, but for those that are wrong or that `refusal` refuses by their address."""
+        emails = emails_of(inputs)
+        definitions = self._props.definitions()
+        blocked = {row["email"] for row in self._db.execute("select email from blocked")}
+        wrong = [
+            violation_of(item, email, definitions, blocked) or refusal(email)
+            for item, email in zip(inputs, emails, strict=True)
+        ]
         # Partial results are given only to callers who mark each input; else one bad row fails the call.
         if any(wrong) and not all("objectWriteTraceId" in item for item in inputs):
             raise next(error for error in wrong if error is not None)
@@ -209,6 +205,18 @@ class HubSpot:
                 errors.append({**error.body, "context": context})
         return batch_answer(results, errors)
 
+    def _erase(self, _request: Request, body: Any) -> Response:
+        """For good, with its memberships. The address is blocked, known or not."""
+        if not isinstance(body.get("objectId"), str) or body.get("idProperty") != "email":
+            raise ApiError(400, "VALIDATION_ERROR", "objectId must be a text; without idProperty it is a record's id")
+        email = body["objectId"].strip().lower()
+        self._db.execute(
+            "delete from membership where contact_id in (select id from contact where email = ?)", (email,)
+        )
+        self._db.execute("delete from contact where email = ?", (email,))
+        self._db.execute("insert or ignore into blocked values (?)", (email,))
+        return Response(status_code=204)
+
     def _write(self, email: str, properties: dict[str, str]) -> dict[str, Any]:
         number = 1 + (self._db.execute("select max(updated_no) from contact").fetchone()[0] or 0)
         found = self._db.execute("select * from contact where email = ?", (email,)).fetchone()
@@ -216,7 +224,7 @@ class HubSpot:
         held: dict[str, str] = {} if found is None else json.loads(found["properties"])
         given = {**properties, "email": email}
         before, after = held.get("lifecyclestage"), given.get("lifecyclestage")
-        if before in _STAGES and after in _STAGES and _STAGES.index(after) < _STAGES.index(before):
+        if before in STAGES and after in STAGES and STAGES.index(after) < STAGES.index(before):
             # A stage does not go back unless it is cleared first; HubSpot says nothing and keeps the later one.
             del given["lifecyclestage"]
         held = {name: value for name, value in {**held, **given}.items() if value != ""}
@@ -266,34 +274,3 @@ class HubSpot:
         if len(rows) > limit:
             answer["paging"] = {"next": {"after": str(rows[limit - 1]["id"])}}
         return JSONResponse(answer)
-
-    # Properties
-
-    def _properties(self, _request: Request, _body: Any) -> Response:
-        rows = self._db.execute("select definition from property order by position").fetchall()
-        return JSONResponse({"results": [json.loads(row["definition"]) for row in rows]})
-
-    def _add_property(self, _request: Request, body: Any) -> Response:
-        for name in ("name", "label", "type", "fieldType", "groupName"):
-            if not isinstance(body.get(name), str) or not body[name]:
-                raise ApiError(400, "VALIDATION_ERROR", f"Invalid input JSON: {name} is required")
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", body["name"]):
-            raise ApiError(400, "VALIDATION_ERROR", "Property names must be lower case letters, digits and underscores")
-        if body["type"] not in ("string", "number", "bool", "date", "datetime", "enumeration"):
-            raise ApiError(400, "VALIDATION_ERROR", "Invalid property type")
-        if not self._db.execute("select 1 from property_group where name = ?", (body["groupName"],)).fetchone():
-            raise ApiError(400, "VALIDATION_ERROR", "The property group does not exist")
-        if self._db.execute("select 1 from property where name = ?", (body["name"],)).fetchone():
-            raise ApiError(409, "OBJECT_ALREADY_EXISTS", "A property with this name exists already")
-        self._db.execute(
-            "insert into property select ?, ?, max(position) + 1 from property", (body["name"], json.dumps(body))
-        )
-        return JSONResponse(body, 201)
-
-    def _add_group(self, _request: Request, body: Any) -> Response:
-        if not body.get("name") or not body.get("label"):
-            raise ApiError(400, "VALIDATION_ERROR", "name and label are required")
-        if self._db.execute("select 1 from property_group where name = ?", (body["name"],)).fetchone():
-            raise ApiError(409, "OBJECT_ALREADY_EXISTS", "A property group with this name exists already")
-        self._db.execute("insert into property_group values (?, ?)", (body["name"], body["label"]))
-        return JSONResponse(body, 201)

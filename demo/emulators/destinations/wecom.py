@@ -1,4 +1,4 @@
-"""WeCom (企业微信) customer contact: a source of relations and tags, and the destination of tags, in one corporation.
+"""WeCom (企业微信) customer contact: a source of relations and tags, and the destination of tags, remarks and messages.
 
 Contract: developer.work.weixin.qq.com, documents 91039 (gettoken), 92571 and 96316 (external contacts), 96320 (tag
 library), 92697 (mark_tag), 90454 (limits). Errors come with HTTP 200 and an `errcode`. Relations are those of the
@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from demo.emulators.destinations import Fates
+from demo.emulators.destinations._wecom_messages import MassMessages, Remarks
 from demo.emulators.destinations._wecom_world import MAX_TAGS, CorpTags, WeComError, World
 
 CORPID = "wwdemo0lumen"
@@ -45,22 +46,39 @@ def environment(base_url: str) -> dict[str, str]:
 
 
 def create_app(
-    world_dir: Path, state_dir: Path, faults: Fates, *, answer_seconds: float = 0.0, token_seconds: int = TOKEN_SECONDS
+    world_dir: Path,
+    state_dir: Path,
+    faults: Fates,
+    *,
+    answer_seconds: float = 0.0,
+    token_seconds: int = TOKEN_SECONDS,
+    daily_cap: int | None = 1,
 ) -> Starlette:
-    """The emulator. `answer_seconds` holds every answer back, so that calls can overlap in a test."""
-    return WeCom(world_dir / "sources" / "wecom", state_dir, faults, answer_seconds, token_seconds).app()
+    """The emulator. `answer_seconds` holds every answer back, so that calls can overlap in a test. `daily_cap`: the
+    corporation's rule of one mass message a customer and day, or none."""
+    folder = world_dir / "sources" / "wecom"
+    return WeCom(folder, state_dir, faults, answer_seconds, token_seconds, daily_cap).app()
 
 
 class WeCom:
     """State and rules of one corporation."""
 
-    def __init__(self, folder: Path, state_dir: Path, faults: Fates, answer_seconds: float, token_seconds: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        state_dir: Path,
+        faults: Fates,
+        answer_seconds: float,
+        token_seconds: int,
+        daily_cap: int | None,
+    ) -> None:
         state_dir.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(state_dir / "wecom.sqlite", check_same_thread=False, isolation_level=None)
         self._db.row_factory = sqlite3.Row
         self._db.executescript("pragma journal_mode = wal; pragma synchronous = normal;" + _SCHEMA)
         self._world, self._faults = World(folder), faults
-        self._tags = CorpTags(self._db, self._world)
+        self._tags, self._remarks = CorpTags(self._db, self._world), Remarks(self._db, self._world)
+        self._messages = MassMessages(self._db, self._world, daily_cap)
         self._answer_seconds, self._token_seconds = answer_seconds, token_seconds
         self._numbers = itertools.count(1 + (self._db.execute("select max(no) from call").fetchone()[0] or 0))
         self._open_calls = 0
@@ -78,6 +96,11 @@ class WeCom:
             ("POST", f"{contact}/edit_corp_tag", self._tags.edit),
             ("POST", f"{contact}/del_corp_tag", self._tags.delete),
             ("POST", f"{contact}/mark_tag", self._mark_tag),
+            ("POST", f"{contact}/remark", self._remarks.write),
+            ("POST", f"{contact}/add_msg_template", self._messages.create),
+            ("POST", f"{contact}/get_groupmsg_list_v2", self._messages.listed),
+            ("POST", f"{contact}/get_groupmsg_task", self._messages.members),
+            ("POST", f"{contact}/get_groupmsg_send_result", self._messages.results),
         ]
         routes = [Route(path, self._guarded(call), methods=[method]) for method, path, call in calls]
         return Starlette(routes=[Route("/cgi-bin/gettoken", self._guarded(None), methods=["GET"]), *routes])
@@ -204,7 +227,7 @@ class WeCom:
         removed = {mark["tag_id"] for mark in marks if not mark["is_set"]}
         tags = [tag for tag in row["follow_info"].get("tag_id", []) if tag not in removed]
         tags += [mark["tag_id"] for mark in marks if mark["is_set"] and mark["tag_id"] not in tags]
-        return {**row["follow_info"], "tag_id": tags}
+        return {**row["follow_info"], **self._remarks.of(row["userid"], row["external_userid"]), "tag_id": tags}
 
     def _known_user(self, userid: Any) -> str:
         if userid not in self._world.staff():

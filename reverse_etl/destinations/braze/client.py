@@ -43,12 +43,14 @@ class Braze:
 
     def write(self, batch: Batch) -> Result:
         """One call of /users/track."""
-        if batch.object == "events":
+        is_event = batch.object == "events"
+        if is_event:
             part, objects = "events", [_event(row) for row in batch.rows]
         else:
             only = {"_update_existing_only": True} if batch.mode == "update_only" else {}
             part, objects = "attributes", [{**row.payload, **only} for row in batch.rows]
-        answer = self._rest.call("POST", "/users/track", {part: objects}).json()
+        # Braze takes no idempotency key, so an event whose answer was lost is not counted twice by asking again.
+        answer = self._rest.call("POST", "/users/track", {part: objects}, repeatable=not is_event).json()
         if answer["message"] not in ("success", "queued"):
             raise ValueError("neither success nor queued")
         return _read(batch, part, answer)

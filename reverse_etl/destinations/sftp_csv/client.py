@@ -1,31 +1,28 @@
 """CSV files by SFTP (paramiko): uploaded beside, checked, and renamed into place, so that nobody reads half a file.
 
-The same rows give the same bytes: columns in name order, rows in the plan's order, `\\n` ends lines, UTF-8 without BOM,
-null and empty text are both an empty field, lists are joined with `;`.
+The same rows give the same bytes (reverse_etl/destinations/files.py).
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import csv
 import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import paramiko
 
 from cdp.errors import ConfigurationError
 from reverse_etl.catalog import MappedField
-from reverse_etl.destination import Batch, Result, Row
+from reverse_etl.destination import Batch, Result
 from reverse_etl.destination_spec import DestinationSpec
+from reverse_etl.destinations.files import csv_bytes
 from reverse_etl.pace import Pace, TryAgain
 
 T = TypeVar("T")
-
-_OPERATION = "operation"
 
 
 def connect(spec: DestinationSpec, connection: Mapping[str, str], pace: Pace) -> SftpCsv:
@@ -54,9 +51,10 @@ class SftpCsv:
         """Write one file. All rows share its fate."""
         folder, name = PurePosixPath(batch.options["folder"]), batch.options["file"]
         if batch.object == "snapshot":
-            content = self._csv([row for row in batch.rows if row.operation != "delete"], with_operation=False)
+            rows = [row for row in batch.rows if row.operation != "delete"]
+            content = csv_bytes(rows, self._columns, with_operation=False)
         else:
-            content = self._csv(batch.rows, with_operation=True)
+            content = csv_bytes(batch.rows, self._columns, with_operation=True)
             # Named for its time and content: a repeated run replaces its own file instead of adding a second.
             moment = "".join(c for c in batch.as_of if c.isalnum())
             name = f"{PurePosixPath(name).stem}_{moment}_{hashlib.sha256(content).hexdigest()[:12]}.csv"
@@ -72,16 +70,6 @@ class SftpCsv:
         if self._ssh is not None:
             self._ssh.close()
             self._ssh = None
-
-    def _csv(self, rows: Sequence[Row], *, with_operation: bool) -> bytes:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*([_OPERATION] if with_operation else []), *self._columns])
-        for row in rows:
-            values = [_written(row.payload.get(column)) for column in self._columns]
-            operation = "delete" if row.operation == "delete" else "upsert"
-            writer.writerow([*([operation] if with_operation else []), *values])
-        return text.getvalue().encode()
 
     def _repeatedly(self, step: Callable[[paramiko.SFTPClient], T]) -> T:
         """Run a step that may be repeated, on a fresh connection after each failure of the connection."""
@@ -190,15 +178,3 @@ def _put(sftp: paramiko.SFTPClient, path: str, content: bytes) -> None:
     # putfo compares the size on the server with what was sent, and raises OSError when they differ.
     sftp.putfo(io.BytesIO(content), beside, file_size=len(content), confirm=True)
     sftp.posix_rename(beside, path)
-
-
-def _written(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case list():
-            return ";".join(str(item) for item in value)
-        case _:
-            return str(value)

@@ -113,6 +113,13 @@ def test_a_lost_answer_is_told_as_an_unknown_effect(there: Account) -> None:
     assert there.held("user") == {"p1": ANNA}
 
 
+def test_an_event_whose_answer_was_lost_is_not_sent_again(there: Account) -> None:
+    there.script.rule = lambda number, path: Fault(500, after_effect=True)
+    with pytest.raises(UnavailableError) as told:
+        there.client.write(batch("events", [VISIT], "append"))
+    assert (told.value.effect_unknown, there.calls(), len(there.held("event"))) == (True, [500], 1)
+
+
 def test_a_wrong_key_ends_the_run(tmp_path: Path) -> None:
     with account(braze, tmp_path, api_key="wrong") as there, pytest.raises(ConfigurationError, match="braze"):
         there.client.write(batch("users", [ANNA]))

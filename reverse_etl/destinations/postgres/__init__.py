@@ -1,0 +1,1 @@
+"""Postgres: rows of a table."""
