@@ -63,7 +63,7 @@ def sync_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     ]
 
 
-def held_back_sensor() -> dg.RunStatusSensorDefinition:
+def held_back_sensor() -> dg.SensorDefinition:
     """A sync that is held back must not keep the others' outcomes out of the warehouse: they are landed by a run of their own."""
 
     @dg.run_failure_sensor(name="land_held_back_deliveries", monitored_jobs=[EVERYTHING], request_job=LAND_DELIVERIES)

@@ -12,7 +12,6 @@ from collections import Counter
 from pathlib import Path
 
 import hypothesis
-import pytest
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
