@@ -9,7 +9,8 @@ from pydantic import SecretStr
 
 from cdp.errors import BusyError, ConfigurationError
 from demo.emulators.faults import Fault
-from reverse_etl.ledger import Ledger, LedgerError
+from reverse_etl.ledger import Ledger
+from reverse_etl.ledger_write import LedgerError
 from tests.reverse_etl.postgres import Postgres, postgres
 from tests.reverse_etl.webhooks import Endpoint, endpoint
 

@@ -73,7 +73,8 @@ class Endpoint(Vendor):
         path = self.project.settings.landing_path / "rows.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         types = [pa.string(), pa.int64(), pa.string(), pa.bool_(), pa.string()]
-        pq.write_table(pa.table([*map(pa.array, zip(*full, strict=True), types)], names=list(COLUMNS)), path)
+        columns = list(zip(*full, strict=True)) or [()] * len(types)
+        pq.write_table(pa.table([*map(pa.array, columns, types)], names=list(COLUMNS)), path)
 
     def run(self, **how: object) -> SyncResult:
         """One run of the sync."""
