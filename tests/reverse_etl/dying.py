@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb  # noqa: F401 - imported before the forks
-import httpx
 import pyarrow.parquet  # noqa: F401
 from pydantic import SecretStr
 from sqlalchemy import event
@@ -34,6 +33,7 @@ from reverse_etl.catalog import ResolvedSync
 from reverse_etl.deliver import Delivering
 from reverse_etl.destination import connect
 from reverse_etl.pace import Pace
+from reverse_etl.wire import Wire
 
 AS_OF = "2026-03-01T00:00:00"
 # Small batches and windows, and a base that is folded often: many boundaries with few rows.
@@ -81,7 +81,7 @@ def child(asked: Mapping[str, Any], answer: int) -> None:
     os.environ.update(asked["environment"])
     steps = Steps(asked["step"], answer)
     event.listen(Engine, "commit", lambda _: steps.step("commit"))
-    steps.before(httpx.Client, "send", "call")
+    steps.before(Wire, "handle_request", "call")
     steps.before(Path, "replace", "file")
     Pace._wait = lambda self, seconds: None  # type: ignore[method-assign]
     Delivering._width = lambda self: WINDOW  # type: ignore[method-assign]
