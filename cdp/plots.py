@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def plots_of(table: str, settings: Settings) -> dict[str, str]:
         return {}
     con = open_database(settings.warehouse_path, read_only=False, settings=settings)
     try:
-        return {name: _markdown(draw, con) for name, draw in PLOTS[table].items()}
+        return {name: picture(partial(draw, con)) for name, draw in PLOTS[table].items()}
     except duckdb.CatalogException:
         return {}
     finally:
@@ -147,14 +148,15 @@ PLOTS: dict[str, dict[str, Callable[[duckdb.DuckDBPyConnection, Any], None]]] = 
 }
 
 
-def _markdown(draw: Callable[[duckdb.DuckDBPyConnection, Any], None], con: duckdb.DuckDBPyConnection) -> str:
+def picture(draw: Callable[[Any], None]) -> str:
+    """What `draw(axes)` draws, as Markdown with the PNG inside."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3), layout="constrained")
-    draw(con, figure.subplots())
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=90, metadata={"Software": None})
-    return f"![plot](data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()})"
+    draw(figure.subplots())
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=90, metadata={"Software": None})
+    return f"![plot](data:image/png;base64,{base64.b64encode(image.getvalue()).decode()})"

@@ -2,11 +2,15 @@
 
 # no `from __future__ import annotations`: Dagster reads the annotations of step functions as classes
 
+from typing import Any
+
 import dagster as dg
 
-from cdp.settings import get_settings
+from cdp.settings import Settings, get_settings
 from cdp.sources import active_sources
 from orchestration.names import GROUPS
+from orchestration.sync_assets import sync_key
+from reverse_etl.catalog import resolve, sync_names
 
 TRAINED = dg.AssetSelection.key_prefixes("models")
 EVERYTHING = dg.define_asset_job(
@@ -24,6 +28,51 @@ SYNC_ONLY = dg.define_asset_job(
     selection=dg.AssetSelection.groups(GROUPS["destinations"]),
     description="Deliver what the activation models hold now; nothing is loaded or built.",
 )
+_LOGS = dg.AssetSelection.groups(GROUPS["delivery"])
+LAND_DELIVERIES = dg.define_asset_job(
+    "land_deliveries",
+    selection=_LOGS,
+    description="Land the logs of the syncs and build their models; nothing is sent.",
+)
+# on runs that land what was held back by themselves (`cdp run`)
+LANDS_ITSELF_TAG = "cdp/lands_itself"
+
+
+def sync_jobs(settings: Settings) -> list[Any]:
+    """One job a sync: deliver, then land its log."""
+    return [
+        dg.define_asset_job(
+            f"sync_{name}",
+            selection=dg.AssetSelection.assets(sync_key(name)) | _LOGS,
+            description=f"Deliver {name} from the activation model as it is now, and land its log.",
+        )
+        for name in sync_names(settings)
+    ]
+
+
+def sync_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+    """Each sync at the times that its declaration says. Switched on in the UI, instead of those of everything."""
+    return [
+        dg.ScheduleDefinition(
+            name=f"sync_{name}",
+            job_name=f"sync_{name}",
+            cron_schedule=resolve(name, settings).sync.schedule,
+            execution_timezone="UTC",
+        )
+        for name in sync_names(settings)
+    ]
+
+
+def held_back_sensor() -> dg.SensorDefinition:
+    """A sync that is held back must not keep the others' outcomes out of the warehouse: they are landed by a run of their own."""
+
+    @dg.run_failure_sensor(name="land_held_back_deliveries", monitored_jobs=[EVERYTHING], request_job=LAND_DELIVERIES)
+    def look(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.SkipReason:
+        if LANDS_ITSELF_TAG in context.dagster_run.tags:
+            return dg.SkipReason("the run landed them itself")
+        return dg.RunRequest(run_key=context.dagster_run.run_id)
+
+    return look
 
 
 def schedule() -> dg.ScheduleDefinition:

@@ -10,10 +10,14 @@ from cdp.settings import Settings, get_settings
 from cdp.sources import active_sources
 from orchestration.automation import (
     EVERYTHING,
+    LAND_DELIVERIES,
     SYNC_ONLY,
     TRAIN_MODELS,
+    held_back_sensor,
     new_data_sensor,
     schedule,
+    sync_jobs,
+    sync_schedules,
     training_schedule,
 )
 from orchestration.checks import blocking_keys, suite_checks
@@ -43,9 +47,9 @@ def build(settings: Settings) -> dg.Definitions:
             *sync_assets(settings),
         ],
         asset_checks=[*suite_checks(settings), *tracking_checks(settings, counted)],
-        jobs=[EVERYTHING, SYNC_ONLY, TRAIN_MODELS],
-        schedules=[schedule(), training_schedule()],
-        sensors=[new_data_sensor()],
+        jobs=[EVERYTHING, SYNC_ONLY, LAND_DELIVERIES, TRAIN_MODELS, *sync_jobs(settings)],
+        schedules=[schedule(), training_schedule(), *sync_schedules(settings)],
+        sensors=[new_data_sensor(), held_back_sensor()],
         resources={"warehouse": Warehouse(), "dbt": dbt_resource(settings)},
         executor=dg.in_process_executor,
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},

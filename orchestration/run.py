@@ -83,47 +83,65 @@ def _prepared(
     _make_ready(settings, with_dbt=job != "sync_only")
     import dagster as dg
 
+    from orchestration.automation import LAND_DELIVERIES, LANDS_ITSELF_TAG
     from orchestration.definitions import defs
     from orchestration.resources import AS_OF_TAG, FULL_REFRESH_TAG
 
-    tags = {AS_OF_TAG: as_of} | ({FULL_REFRESH_TAG: "true"} if full_refresh else {})
-    steps: dict[str, float] = {}
+    tags = {AS_OF_TAG: as_of, LANDS_ITSELF_TAG: "true"} | ({FULL_REFRESH_TAG: "true"} if full_refresh else {})
+    summary = RunSummary("", as_of, True, 0.0)
     begun: dict[str, float] = {}
 
     def hear(step: str, state: str) -> None:
         now = time.monotonic()
         begun.setdefault(step, now)
-        steps[step] = round(now - begun[step], 2)
-        progress(step, state, steps[step])
+        summary.steps[step] = round(now - begun[step], 2)
+        progress(step, state, summary.steps[step])
+
+    def carry_out(name: str) -> Any:
+        result = defs.resolve_job_def(name).execute_in_process(
+            instance=instance, tags=tags, raise_on_error=False, run_config={"loggers": {"progress": {}}}
+        )
+        _note(summary, result)
+        return result
 
     with dg.DagsterInstance.get() as instance, _heard_by(hear):
         _clear_abandoned(instance)
-        result = defs.resolve_job_def(job).execute_in_process(
-            instance=instance, tags=tags, raise_on_error=False, run_config={"loggers": {"progress": {}}}
-        )
-        summary = RunSummary(result.run_id, as_of, result.success, 0.0, steps)
-        for event in result.all_events:
-            if event.is_step_failure and event.step_key:
-                summary.failed_steps.append(event.step_key)
-                summary.errors.append(f"{event.step_key}: {_reason(event)}")
-            elif event.is_failure and not event.is_step_event and not summary.failed_steps:
-                # before any step: a resource that could not be set up
-                summary.errors.append(f"the run: {event.message}".splitlines()[0][:500])
-        for check in result.get_asset_check_evaluations():
-            name = f"{check.asset_key.to_user_string()}: {check.check_name}"
-            if not check.passed:
-                is_error = check.severity == dg.AssetCheckSeverity.ERROR
-                (summary.failed_checks if is_error else summary.warnings).append(name)
-                error = check.metadata.get("error")
-                if is_error and error and str(error.value) not in summary.errors:
-                    summary.errors.append(str(error.value))
-        summary.held_back = [step for step in _planned(instance, result.run_id) if step not in steps]
+        result = carry_out(job)
+        summary.run_id = result.run_id
+        planned = _planned(instance, result.run_id)
+        landing = set(defs.resolve_job_def(LAND_DELIVERIES.name).graph.node_dict)
+        if landing <= set(planned) - summary.steps.keys():
+            # A sync was held back. What the others did is landed all the same.
+            carry_out(LAND_DELIVERIES.name)
+        summary.held_back = [step for step in planned if step not in summary.steps]
     # a step that is tried again ends late: by name the summary is the same whatever was tried again
     summary.failed_checks.sort()
     summary.warnings.sort()
-    summary.ok = result.success and not (summary.failed_steps or summary.held_back or summary.failed_checks)
+    summary.ok = summary.ok and not (summary.failed_steps or summary.held_back or summary.failed_checks)
     summary.seconds = round(time.monotonic() - started, 2)
     return summary
+
+
+def _note(summary: RunSummary, result: Any) -> None:
+    """Add what a job did: failed steps and checks, and why."""
+    import dagster as dg
+
+    summary.ok = summary.ok and result.success
+    for event in result.all_events:
+        if event.is_step_failure and event.step_key:
+            summary.failed_steps.append(event.step_key)
+            summary.errors.append(f"{event.step_key}: {_reason(event)}")
+        elif event.is_failure and not event.is_step_event and not summary.failed_steps:
+            # before any step: a resource that could not be set up
+            summary.errors.append(f"the run: {event.message}".splitlines()[0][:500])
+    for check in result.get_asset_check_evaluations():
+        name = f"{check.asset_key.to_user_string()}: {check.check_name}"
+        if not check.passed:
+            is_error = check.severity == dg.AssetCheckSeverity.ERROR
+            (summary.failed_checks if is_error else summary.warnings).append(name)
+            error = check.metadata.get("error")
+            if is_error and error and str(error.value) not in summary.errors:
+                summary.errors.append(str(error.value))
 
 
 def _make_ready(settings: Settings, *, with_dbt: bool) -> None:

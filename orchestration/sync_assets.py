@@ -2,8 +2,8 @@
 
 # no `from __future__ import annotations`: Dagster reads the annotations of step functions as classes
 
+import traceback
 from collections.abc import Iterator
-from typing import Any
 
 import dagster as dg
 from dagster import AssetExecutionContext
@@ -12,6 +12,7 @@ from cdp.errors import CdpError
 from cdp.settings import Settings, connection
 from orchestration.names import GROUPS, owners
 from orchestration.resources import Warehouse
+from orchestration.sync_metadata import metadata_of
 from reverse_etl.catalog import resolve
 from reverse_etl.engine import SyncResult, run, sync_names
 
@@ -46,7 +47,8 @@ def _sync_asset(name: str, settings: Settings) -> dg.AssetsDefinition:
     )
     def deliver(context: AssetExecutionContext, warehouse: Warehouse) -> Iterator[object]:
         result, error = _attempt(context, name, warehouse)
-        yield dg.MaterializeResult(asset_key=sync_key(name), metadata=_metadata(result, error))
+        told = metadata_of(resolved, result, error, warehouse.settings)
+        yield dg.MaterializeResult(asset_key=sync_key(name), metadata=told)
         # a destination nobody connected yet is no failure of the run; a wrong or half-connected one is
         harmless = not error or not connection(destination, warehouse.settings)
         yield dg.AssetCheckResult(
@@ -54,7 +56,7 @@ def _sync_asset(name: str, settings: Settings) -> dg.AssetsDefinition:
             check_name=DELIVERED,
             passed=bool(result and result.ok),
             severity=dg.AssetCheckSeverity.WARN if harmless else dg.AssetCheckSeverity.ERROR,
-            metadata=_metadata(result, error),
+            metadata={"error": told["error"]} if error else {},
         )
 
     return deliver
@@ -63,16 +65,19 @@ def _sync_asset(name: str, settings: Settings) -> dg.AssetsDefinition:
 def _attempt(
     context: AssetExecutionContext, name: str, warehouse: Warehouse
 ) -> tuple[SyncResult | None, CdpError | None]:
-    """Run the sync. One that is stopped (limits, credentials) does not keep the others' delivery log from being landed."""
+    """Run the sync. Whatever ends it (limits, credentials, a defect) does not keep the others' delivery log from being landed."""
     try:
         return run(name, warehouse.settings, warehouse.as_of), None
     except CdpError as error:
         context.log.error(error.render())
         return None, error
-
-
-def _metadata(result: SyncResult | None, error: CdpError | None) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        k: v for k, v in (result.to_dict() if result else {}).items() if isinstance(v, int | str | bool)
-    }
-    return found | ({"error": error.render()} if error else {})
+    except Exception as error:
+        # The text of an error that nobody foresaw may quote a row, so only its kind and place are told.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        told = CdpError(
+            f"the sync broke off: {type(error).__name__}",
+            where=f"{place.filename}:{place.lineno}",
+            fix=f"report it; `cdp sync status {name}` shows what was sent, and the next run goes on from there",
+        )
+        context.log.error(told.render())
+        return None, told

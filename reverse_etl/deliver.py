@@ -21,8 +21,9 @@ from reverse_etl.batches import Portion, idempotency_key, portions, rows_of
 from reverse_etl.catalog import ResolvedSync
 from reverse_etl.consent import ConsentGate
 from reverse_etl.destination import Outcome, Result
-from reverse_etl.ledger import Intended, Ledger, Message, Settled
+from reverse_etl.ledger import Ledger
 from reverse_etl.ledger_codec import BATCH_COLUMNS
+from reverse_etl.ledger_rows import Intended, Message, Settled
 from reverse_etl.pace import Pace
 from reverse_etl.send import NOT_SENT, Answer, Sender
 
@@ -118,9 +119,11 @@ class Delivering:
         import pyarrow.compute as pc
 
         intended = []
+        is_snapshot = self.resolved.object.delivery == "snapshot"
         for position, table in enumerate(tables):
             # Unchanged rows only fill up a snapshot; they are not part of what is meant.
-            rows = table.filter(pc.not_equal(table["operation"], "unchanged")).select(BATCH_COLUMNS)
+            changing = table.filter(pc.not_equal(table["operation"], "unchanged")) if is_snapshot else table
+            rows = changing.select(BATCH_COLUMNS)
             number = self._next + position
             intended.append(Intended(number, rows, idempotency_key(self.name, number, rows)))
         self._next += len(tables)
@@ -183,8 +186,12 @@ class Delivering:
         self.ledger.advance(self.name, self.run_id, kept_back=[Settled(batch, result)])
 
     def _count(self, batch: Intended, result: Result) -> None:
-        keys, operations = batch.rows["key"].to_pylist(), batch.rows["operation"].to_pylist()
-        for key, operation in zip(keys, operations, strict=True):
+        operations = batch.rows["operation"].to_pylist()
+        if not result.rows and result.others is not None and result.others.code != NOT_SENT:
+            for operation, rows in Counter(operations).items():
+                self.delivery.outcomes[operation, result.others.status] += rows
+            return
+        for key, operation in zip(batch.rows["key"].to_pylist(), operations, strict=True):
             outcome = result.outcome(key)
             if outcome.code == NOT_SENT:
                 self.delivery.not_attempted += 1

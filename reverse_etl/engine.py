@@ -159,7 +159,6 @@ class _Run:
         ledger, resolved, name = self._ledger, self._resolved, self._resolved.ledger_name
         todo: Plan | None = None
         try:
-            ledger.close_decided(name)
             unprepared = self._recover() if recover.needs_recovery(resolved, ledger) else ""
             todo = make_plan(resolved, ledger, self._settings, only=list(ledger.attempts(name)) if only_open else None)
             _check(todo, accept, exactly)
@@ -205,6 +204,8 @@ class _Run:
         if unprepared := self._prepare():
             return unprepared
         assert self._client is not None  # noqa: S101 - made by _prepare
+        # A run that died after a success may have left a doubt that is none any more.
+        self._ledger.close_decided(self._resolved.ledger_name)
         recover.recover(self._work(), self._client)
         return ""
 

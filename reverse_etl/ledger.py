@@ -12,61 +12,28 @@ Invariants, which hold at every instant, whatever is killed when:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from cdp.errors import CdpError
 from cdp.settings import Settings
 from reverse_etl import ledger_codec as codec
+from reverse_etl import ledger_write
 from reverse_etl.destination import Outcome, Result
 from reverse_etl.ledger_open import holding, open_ledger
-from reverse_etl.ledger_rows import note_open_rows
+from reverse_etl.ledger_rows import Intended, Message, Settled
 from reverse_etl.ledger_state import LedgerState, control_of
-from reverse_etl.ledger_tables import batch, control, message, open_row, run, state_part
+from reverse_etl.ledger_tables import batch, control, open_row, run, state_part
 from reverse_etl.ledger_views import LedgerViews
+from reverse_etl.ledger_write import LedgerError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-@dataclass(frozen=True)
-class Intended:
-    """A batch that is about to be sent."""
-
-    number: int
-    rows: pa.Table
-    idempotency_key: str
-
-
-@dataclass(frozen=True)
-class Settled:
-    """A batch and what became of it. `kept_back`: it was never sent."""
-
-    batch: Intended
-    result: Result
-
-
-@dataclass(frozen=True)
-class Message:
-    """A message that will reach a person, for frequency caps."""
-
-    key: str
-    person: str
-    channel: str
-    sent_at: datetime
-
-
-class LedgerError(CdpError):
-    """The ledger cannot be written; what was sent meanwhile is in doubt and settled by the next run."""
-
-    exit_code = 3
 
 
 class Ledger(LedgerState, LedgerViews):
@@ -172,7 +139,8 @@ class Ledger(LedgerState, LedgerViews):
             ).all()
             for each in lost:
                 rows = codec.unpack(each.content)
-                note_open_rows(con, sync, each.run_id, _by_key(rows, Result()))
+                unknown = Settled(Intended(each.number, rows, each.idempotency_key), Result())
+                ledger_write.note_open_rows(con, sync, each.run_id, [unknown])
             con.execute(
                 update(batch).where(batch.c.sync == sync, batch.c.status == "intended").values(status="in_doubt")
             )
@@ -203,66 +171,10 @@ class Ledger(LedgerState, LedgerViews):
         """
         at = now()
         with self._writing() as con:
-            for each in settle:
-                self._settle(con, sync, run_id, each, at)
-            rows = [self._row(sync, run_id, each, at, "intended", None) for each in intend]
-            for each in kept_back:
-                text, _ = codec.pack_outcomes(each.batch.rows["key"].to_pylist(), each.result)
-                rows.append(self._row(sync, run_id, each.batch, at, "settled", text))
-                note_open_rows(con, sync, run_id, _by_key(each.batch.rows, each.result))
-            if rows:
-                con.execute(insert(batch), rows)
-            noted = [
-                {
-                    "sync": sync,
-                    "key": m.key,
-                    "batch": number,
-                    "person": m.person,
-                    "channel": m.channel,
-                    "sent_at": m.sent_at,
-                }
-                for number, several in (messages or {}).items()
-                for m in several
-            ]
-            if noted:
-                con.execute(insert(message), noted)
-
-    @staticmethod
-    def _row(sync: str, run_id: str, each: Intended, at: datetime, status: str, outcomes: str | None) -> dict[str, Any]:
-        return {
-            "sync": sync,
-            "number": each.number,
-            "run_id": run_id,
-            "status": status,
-            "row_count": each.rows.num_rows,
-            "idempotency_key": each.idempotency_key,
-            "content": codec.pack(each.rows),
-            "outcomes": outcomes,
-            "intended_at": at,
-            "settled_at": at if status == "settled" else None,
-        }
-
-    def _settle(self, con: Connection, sync: str, run_id: str, each: Settled, at: datetime) -> None:
-        keys = each.batch.rows["key"].to_pylist()
-        text, in_doubt = codec.pack_outcomes(keys, each.result)
-        changed = con.execute(
-            update(batch)
-            .where(batch.c.sync == sync, batch.c.number == each.batch.number, batch.c.status == "intended")
-            .values(status="in_doubt" if in_doubt else "settled", outcomes=text, settled_at=at)
-        )
-        if changed.rowcount != 1:
-            raise LedgerError(
-                f"batch {each.batch.number} of {sync} is not open any more",
-                expected="one run of a sync at a time on this ledger",
-                fix="find the other run: two machines with the same SQLite file, or one restored from a backup",
-            )
-        note_open_rows(con, sync, run_id, _by_key(each.batch.rows, each.result))
-        certain = [key for key in keys if each.result.outcome(key).status in ("failed", "rejected")]
-        if certain:
-            # A message that was certainly not sent does not count against its person's cap.
-            mine = (message.c.sync == sync) & (message.c.batch == each.batch.number)
-            for part in _portions(certain):
-                con.execute(message.delete().where(mine, message.c.key.in_(part)))
+            ledger_write.settle(con, sync, run_id, settle, at)
+            ledger_write.intend(con, sync, run_id, intend, at)
+            ledger_write.keep_back(con, sync, run_id, kept_back, at)
+            ledger_write.note_messages(con, sync, messages or {})
 
     def decide(self, sync: str, number: int, decided: Mapping[str, str]) -> None:
         """Close doubts of an earlier batch: key -> what decided it. Rows that stay in doubt keep it open."""
@@ -314,24 +226,17 @@ class Ledger(LedgerState, LedgerViews):
 
     def note_invalid(self, sync: str, run_id: str, invalid: pa.Table) -> None:
         """Note rows that broke a rule (key, reason). Only news go to the delivery log."""
-        import pyarrow as pa
 
         known = self.known_reasons(sync, "invalid")
-        outcomes = {
-            key: Outcome("invalid", reason, "invalid")
-            for key, reason in zip(invalid["key"].to_pylist(), invalid["reason"].to_pylist(), strict=True)
-        }
+        pairs = zip(invalid["key"].to_pylist(), invalid["reason"].to_pylist(), strict=True)
+        outcomes = {key: Outcome("invalid", reason, "invalid") for key, reason in pairs}
         news = {key: outcome for key, outcome in outcomes.items() if known.get(key) != outcome.reason}
-        old = [(key, "none", outcome) for key, outcome in outcomes.items() if key not in news]
+        old = {key: outcome for key, outcome in outcomes.items() if key not in news}
         if old:
             with self._writing() as con:
-                note_open_rows(con, sync, run_id, old)
+                ledger_write.note_open_rows(con, sync, run_id, [_unsent(0, old)])
         if news:
-            columns = {name: [""] * len(news) for name in codec.BATCH_COLUMNS}
-            columns |= {"key": list(news), "operation": ["none"] * len(news), "effect": ["none"] * len(news)}
-            rows = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
-            number = self.next_number(sync)
-            self.advance(sync, run_id, kept_back=[Settled(Intended(number, rows, ""), Result(news))])
+            self.advance(sync, run_id, kept_back=[_unsent(self.next_number(sync), news)])
 
     def close_open_rows(self, sync: str, run_id: str) -> None:
         """Forget open rows that a complete run did not meet again: they are as wanted, or no longer wanted.
@@ -346,15 +251,14 @@ class Ledger(LedgerState, LedgerViews):
             )
 
 
-def _by_key(rows: pa.Table, result: Result) -> Iterable[tuple[str, str, Outcome]]:
-    operations = rows["operation"].to_pylist()
-    for key, operation in zip(rows["key"].to_pylist(), operations, strict=True):
-        yield key, operation, result.outcome(key)
+def _unsent(number: int, outcomes: Mapping[str, Outcome]) -> Settled:
+    """A batch of rows that have nothing but a key and an outcome."""
+    import pyarrow as pa
 
-
-def _portions(keys: Sequence[str], size: int = 500) -> Iterable[Sequence[str]]:
-    for start in range(0, len(keys), size):
-        yield keys[start : start + size]
+    columns = {name: [""] * len(outcomes) for name in codec.BATCH_COLUMNS}
+    columns |= {"key": list(outcomes), "operation": ["none"] * len(outcomes), "effect": ["none"] * len(outcomes)}
+    rows = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    return Settled(Intended(number, rows, ""), Result(outcomes))
 
 
 def now() -> datetime:

@@ -1,18 +1,42 @@
-"""What the ledger's readers get, and the statements that several of its transactions share."""
+"""What goes into the ledger and what its readers get."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection
+from reverse_etl.destination import Result
 
-from reverse_etl.destination import Outcome
-from reverse_etl.ledger_tables import open_row
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Intended:
+    """A batch that is about to be sent."""
+
+    number: int
+    rows: pa.Table
+    idempotency_key: str
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A batch and what became of it."""
+
+    batch: Intended
+    result: Result
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message that will reach a person, for frequency caps."""
+
+    key: str
+    person: str
+    channel: str
+    sent_at: datetime
 
 
 @dataclass(frozen=True)
@@ -44,53 +68,3 @@ class OpenRow:
     attempts: int
     first_run_id: str
     last_run_id: str
-
-
-_PORTION = 2_000
-
-
-def note_open_rows(con: Connection, sync: str, run_id: str, outcomes: Iterable[tuple[str, str, Outcome]]) -> None:
-    """Note rows that are not as they should be, and forget those that are. In bulk: a bad day has many."""
-    bad: list[dict[str, Any]] = []
-    good: list[str] = []
-    for key, operation, outcome in outcomes:
-        if outcome.status == "succeeded":
-            good.append(key)
-            continue
-        bad.append(
-            {
-                "sync": sync,
-                "key": key,
-                "operation": operation,
-                "status": outcome.status,
-                "code": outcome.code,
-                "reason": outcome.reason,
-                "attempts": 1,
-                "first_run_id": run_id,
-                "last_run_id": run_id,
-            }
-        )
-    # One look instead of a delete for each of the rows that succeeded, which are nearly all.
-    if good and con.execute(select(open_row.c.key).where(open_row.c.sync == sync).limit(1)).first():
-        for start in range(0, len(good), 500):
-            part = good[start : start + 500]
-            con.execute(open_row.delete().where(open_row.c.sync == sync, open_row.c.key.in_(part)))
-    dialect = postgresql if con.dialect.name == "postgresql" else sqlite
-    for start in range(0, len(bad), _PORTION):
-        statement = dialect.insert(open_row)
-        new = statement.excluded
-        is_again = open_row.c.last_run_id != new.last_run_id
-        con.execute(
-            statement.on_conflict_do_update(
-                index_elements=["sync", "key"],
-                set_={
-                    "operation": new.operation,
-                    "status": new.status,
-                    "code": new.code,
-                    "reason": new.reason,
-                    "attempts": open_row.c.attempts + is_again.cast(open_row.c.attempts.type),
-                    "last_run_id": new.last_run_id,
-                },
-            ),
-            bad[start : start + _PORTION],
-        )

@@ -32,6 +32,8 @@ def shown(value: Any, rule: FieldRule) -> str:
 
 def redact_rows(reason: str, rows: Sequence[Row]) -> str:
     """A message about a whole batch. Only values that it can quote are looked for, so that many rows cost little."""
+    if not reason:
+        return ""
     return redact(reason, dict(enumerate(_quoted(reason, rows))))
 
 

@@ -13,8 +13,9 @@ from reverse_etl.batches import rows_of
 from reverse_etl.catalog import ResolvedSync
 from reverse_etl.deliver import Delivering
 from reverse_etl.destination import UNREADABLE, BatchRejectedError, Client, Outcome, ReadsBack, Result, UnavailableError
-from reverse_etl.ledger import Intended, Ledger, Settled
+from reverse_etl.ledger import Ledger
 from reverse_etl.ledger_codec import BATCH_COLUMNS
+from reverse_etl.ledger_rows import Intended, Settled
 from reverse_etl.ledger_state import Doubt
 from reverse_etl.send import found_there
 

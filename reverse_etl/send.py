@@ -92,8 +92,8 @@ class Sender:
             # Refused credentials: nothing of the batch was applied, and no later batch can fare better.
             self.breaker.open(error.what)
             return Answer(Result(others=Outcome("failed", error.what, "permission")), error=error)
-        told = answer.result.outcome(rows[0].key) if rows else Outcome("succeeded")
-        self.breaker.note(answer.answered, masking.redact_rows(told.reason, rows))
+        told = "" if answer.answered else answer.result.outcome(rows[0].key).reason
+        self.breaker.note(answer.answered, masking.redact_rows(told, rows))
         return replace(answer, result=_without_values(answer.result, rows))
 
     def batch(self, rows: Sequence[Row], idempotency_key: str) -> Batch:

@@ -10,6 +10,7 @@ import pytest
 
 from cdp.settings import get_settings
 from cdp.sources import active_sources, raw_table
+from reverse_etl.catalog import resolve_all
 from tests.conftest import BuiltWorld
 
 FLOW = [
@@ -136,23 +137,46 @@ def test_what_leaves_is_under_a_blocking_check(graph: Graph) -> None:
 
 def test_jobs_schedule_and_sensor(graph: Graph) -> None:
     jobs = {job.name for job in graph.repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == {"everything", "sync_only", "train_models"}
-    assert [(s.name, s.job_name, s.cron_schedule) for s in graph.repository.schedule_defs] == [
-        ("hourly", "everything", "5 * * * *"),
-        ("weekly_training", "train_models", "35 2 * * 1"),
-    ]
-    assert [(s.name, s.job_name) for s in graph.repository.sensor_defs] == [("new_source_data", "everything")]
+    syncs = {r.sync.name: r.sync.schedule for r in resolve_all(graph.settings)}
+    own = {f"sync_{name}" for name in syncs}
+    assert jobs == {"everything", "sync_only", "land_deliveries", "train_models"} | own
+    assert {s.name: (s.job_name, s.cron_schedule) for s in graph.repository.schedule_defs} == {
+        "hourly": ("everything", "5 * * * *"),
+        "weekly_training": ("train_models", "35 2 * * 1"),
+        **{f"sync_{name}": (f"sync_{name}", cron) for name, cron in syncs.items()},
+    }
+    assert {s.name for s in graph.repository.sensor_defs} == {"new_source_data", "land_held_back_deliveries"}
     all_day = graph.repository.get_job("everything").asset_layer.selected_asset_keys
     assert not [key for key in all_day if key.path[0] == "models"], "a run of everything learns nothing"
-    syncs = graph.repository.get_job("sync_only").asset_layer.selected_asset_keys
-    assert {key.path[0] for key in syncs} == {"destinations"}
+    delivered = graph.repository.get_job("sync_only").asset_layer.selected_asset_keys
+    assert {key.path[0] for key in delivered} == {"destinations"}
+    landed = graph.repository.get_job("land_deliveries").asset_layer.selected_asset_keys
+    assert {tuple(key.path)[-1].split("__")[0] for key in landed} >= {"reverse_etl", "sync_run", "sync_delivery"}
+    for name in syncs:
+        own_keys = graph.repository.get_job(f"sync_{name}").asset_layer.selected_asset_keys
+        assert {key.path[-1] for key in own_keys - landed} == {name}
+
+
+def test_the_failure_sensor_lands_what_was_held_back(graph: Graph) -> None:
+    """A run of everything that failed asks for the landing, unless it does that itself."""
+    import dagster as dg
+
+    sensor = next(s for s in graph.repository.sensor_defs if s.name == "land_held_back_deliveries")
+    with dg.instance_for_test() as instance:
+        for tags, expected in (({}, dg.RunRequest), ({"cdp/lands_itself": "true"}, dg.SkipReason)):
+            run = instance.create_run_for_job(graph.repository.get_job("land_deliveries"), tags=tags)
+            event = dg.DagsterEvent(dg.DagsterEventType.RUN_FAILURE.value, run.job_name)
+            context = dg.build_run_status_sensor_context(
+                sensor_name=sensor.name, dagster_event=event, dagster_instance=instance, dagster_run=run
+            ).for_run_failure()
+            assert isinstance(sensor(context), expected)
 
 
 def test_the_sensor_sees_new_files(graph: Graph) -> None:
     """Nothing is new after the run of everything; a file that appears is named."""
     import dagster as dg
 
-    sensor = next(iter(graph.repository.sensor_defs))
+    sensor = next(s for s in graph.repository.sensor_defs if s.name == "new_source_data")
     with dg.instance_for_test() as instance:
 
         def look() -> object:

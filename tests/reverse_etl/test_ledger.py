@@ -2,66 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
 import sqlite3
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from cdp.errors import BusyError, ConfigurationError
 from demo.emulators.faults import Fault
-from reverse_etl.ledger import Ledger, LedgerError
+from reverse_etl.ledger import Ledger
+from reverse_etl.ledger_write import LedgerError
+from tests.reverse_etl.postgres import Postgres, postgres
 from tests.reverse_etl.webhooks import Endpoint, endpoint
 
-__all__ = ["endpoint"]
+__all__ = ["endpoint", "postgres"]
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Postgres of our own on a free loopback port."""
-    found = shutil.which("postgres")
-    pg_ctl, initdb = shutil.which("pg_ctl"), shutil.which("initdb")
-    if not (found and pg_ctl and initdb):
-        pytest.skip("no Postgres on this machine (postgres, pg_ctl, initdb on the PATH)")
-    try:
-        import psycopg  # noqa: F401
-    except ImportError:
-        pytest.skip("psycopg is not installed")
-    folder = Path(os.environ.get("CDP_TEST_PG_DIR", "/tmp")) / f"cdp-pg-{os.getpid()}"  # noqa: S108 - a socket's path is short
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
-    # Postgres does not run as root.
-    as_user = ["runuser", "-u", "nobody", "--"] if os.geteuid() == 0 else []
-    data = folder / "data"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [*as_user, initdb, "-D", str(data), "-U", "cdp", "-A", "trust", "--no-sync"]
-    subprocess.run(command, check=True, capture_output=True, cwd="/")
-    options = f"-p {port} -h 127.0.0.1 -k {folder}"
-    start = [*as_user, pg_ctl, "-D", str(data), "-l", str(folder / "log"), "-o", options, "-w", "start"]
-    subprocess.run(start, check=True, capture_output=True, cwd="/")
-    try:
-        yield f"postgresql+psycopg://cdp@127.0.0.1:{port}/postgres"
-    finally:
-        subprocess.run(
-            [*as_user, pg_ctl, "-D", str(data), "-m", "immediate", "stop"], check=True, capture_output=True, cwd="/"
-        )
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def on(endpoint: Endpoint, url: str) -> None:
+def test_the_same_story_on_postgres(endpoint: Endpoint, postgres: Postgres) -> None:
     settings = endpoint.project.settings
-    endpoint.project.settings = settings.model_copy(update={"ledger_url": SecretStr(url)})
-
-
-def test_the_same_story_on_postgres(endpoint: Endpoint, postgres: str) -> None:
-    on(endpoint, postgres)
+    endpoint.project.settings = settings.model_copy(update={"ledger_url": SecretStr(postgres.ledger_url())})
     endpoint.declare("mirror")
     endpoint.want({f"r{n:03}": n for n in range(250)})
     assert endpoint.run().created == 250

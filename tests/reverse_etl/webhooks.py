@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from demo.emulators.destinations import webhook
@@ -14,6 +17,9 @@ from reverse_etl import engine
 from reverse_etl.result import SyncResult
 from tests.reverse_etl.conftest import Project, Script, Vendor, serving
 
+FILE_SOURCE = (
+    "{file: rows.parquet, columns: {id: text, value: integer, refuse: text, poison: boolean, person_id: text}}"
+)
 AS_OF = "2026-03-01T00:00:00"
 MODEL = "snd_webhook__rows"
 COLUMNS = {"id": "varchar", "value": "bigint", "refuse": "varchar", "poison": "boolean", "person_id": "varchar"}
@@ -21,7 +27,7 @@ SYNC = """
 name: rows
 description: Rows of the tests.
 owner: tests@lumen.example
-source: snd_webhook__rows
+source: {source}
 destination: webhook
 object: {object}
 key: id
@@ -43,12 +49,16 @@ class Endpoint(Vendor):
     """The emulated endpoint, with the project whose sync it receives."""
 
     project: Project
+    # The source is a file instead of a table: cheaper to change, for tests with hundreds of runs.
+    from_file = False
 
     def declare(self, mode: str = "upsert", *, purpose: str = "service", more: str = "") -> None:
         """Write the sync."""
         self.project.contract(MODEL, COLUMNS, purpose)
         kind = "events" if mode == "append" else "rows"
-        self.project.sync("rows", SYNC.format(object=kind, mode=mode, purpose=purpose, more=more))
+        source = FILE_SOURCE if self.from_file else MODEL
+        text = SYNC.format(source=source, object=kind, mode=mode, purpose=purpose, more=more)
+        self.project.sync("rows", text)
 
     def want(self, rows: Mapping[str, int | tuple[object, ...]]) -> None:
         """The source's rows: id -> value, or (value, refuse, poison, person_id)."""
@@ -57,7 +67,14 @@ class Endpoint(Vendor):
             values = given if isinstance(given, tuple) else (given,)
             value, refuse, poison, person = (*values, *(None,) * (4 - len(values)))
             full.append((key, value, refuse, poison, person or f"person {key}"))
-        self.project.fill(MODEL, COLUMNS, full)
+        if not self.from_file:
+            self.project.fill(MODEL, COLUMNS, full)
+            return
+        path = self.project.settings.landing_path / "rows.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        types = [pa.string(), pa.int64(), pa.string(), pa.bool_(), pa.string()]
+        columns = list(zip(*full, strict=True)) or [()] * len(types)
+        pq.write_table(pa.table([*map(pa.array, columns, types)], names=list(COLUMNS)), path)
 
     def run(self, **how: object) -> SyncResult:
         """One run of the sync."""
@@ -65,8 +82,17 @@ class Endpoint(Vendor):
 
     def held(self) -> dict[str, int]:
         """What the endpoint holds: id -> value."""
-        rows = self.query("select key, fields from held order by key")
-        return {key: json.loads(fields)["value"] for key, fields in rows}
+        return self.values("held")
+
+    def values(self, table: str) -> dict[str, int]:
+        """key -> value of the rows or the events."""
+        return {key: json.loads(fields)["value"] for key, fields in self.query(f"select key, fields from {table}")}
+
+    def write(self, *statements: str) -> None:
+        """Change what stands there, as somebody else would."""
+        with contextlib.closing(sqlite3.connect(self.database, timeout=30)) as con, con:
+            for statement in statements:
+                con.execute(statement)
 
     def events(self) -> list[str]:
         """Keys of the events that were applied, as often as they were."""
