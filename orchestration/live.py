@@ -194,9 +194,13 @@ def _received(sources: list[Source], load_ids: list[str], settings: Settings) ->
     marks = ", ".join("?" for _ in load_ids)
     union = " union all ".join(f"select received_at from raw.{t} where _dlt_load_id in ({marks})" for t in tables)
     with reading(settings, live=True) as con:
-        known = {r[0] for r in con.execute("select table_name from duckdb_tables() where schema_name = 'raw'").fetchall()}
+        known = {
+            r[0] for r in con.execute("select table_name from duckdb_tables() where schema_name = 'raw'").fetchall()
+        }
         if not known.issuperset(tables):
             return None
-        found = con.execute(f"select min(received_at), max(received_at) from ({union})", load_ids * len(tables)).fetchall()
+        found = con.execute(
+            f"select min(received_at), max(received_at) from ({union})", load_ids * len(tables)
+        ).fetchall()
     first, last = found[0]
     return (first.astimezone(UTC), last.astimezone(UTC)) if first else None

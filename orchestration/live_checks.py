@@ -43,12 +43,16 @@ class Gate:
     def stopped(self) -> dict[tuple[str, str], str]:
         """(schema, table) -> why what depends on it may not be built or sent."""
         failed = held_back(self._instance, self._blocking)
-        return {(k.path[0], k.path[-1]): f"the check {check} of {k.to_user_string()} failed" for k, check in failed.items()}
+        return {
+            (k.path[0], k.path[-1]): f"the check {check} of {k.to_user_string()} failed" for k, check in failed.items()
+        }
 
     def landed(self, source: Source, loaded: Loaded) -> None:
         """Rows of a source were landed."""
         for table in source.tables:
-            told: dict[str, Any] = {"rows_loaded": loaded.rows.get(f"{source.name}__{table}", loaded.rows.get(table, 0))}
+            told: dict[str, Any] = {
+                "rows_loaded": loaded.rows.get(f"{source.name}__{table}", loaded.rows.get(table, 0))
+            }
             self._instance.report_runless_asset_event(dg.AssetMaterialization(raw_key(source, table), metadata=told))
 
     def delivered(self, name: str, result: SyncResult) -> None:

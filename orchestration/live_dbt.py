@@ -79,7 +79,14 @@ class WarmDbt:
         from dbt.cli.main import dbtRunner
 
         folder = str(self._settings.dbt_dir)
-        general = ["--no-use-colors", "--log-level", "none", "--log-level-file", "info", "--no-send-anonymous-usage-stats"]
+        general = [
+            "--no-use-colors",
+            "--log-level",
+            "none",
+            "--log-level-file",
+            "info",
+            "--no-send-anonymous-usage-stats",
+        ]
         places = ["--project-dir", folder, "--profiles-dir", folder]
         # files of its own: a `cdp run` may parse at the same time
         places += ["--target-path", str(self._settings.path("dbt", "live"))]
@@ -102,7 +109,9 @@ class WarmDbt:
     def _reached(starts: list[str], edges: dict[str, list[str]]) -> set[str]:
         found, todo = set(starts), list(starts)
         while todo:
-            fresh = [n for n in edges.get(todo.pop(), []) if n not in found and not n.startswith(("test.", "unit_test."))]
+            fresh = [
+                n for n in edges.get(todo.pop(), []) if n not in found and not n.startswith(("test.", "unit_test."))
+            ]
             found.update(fresh)
             todo += fresh
         return found

@@ -63,7 +63,9 @@ class EventSource(Declaration):
     """Chosen events of the tracking plan instead of a model, one row an event: event forwarding."""
 
     events: list[str] = Field(min_length=1, description="Names of the tracking plan, e.g. Order Completed.")
-    since: date = Field(description="Events that happened before this day are not sent: a new sync does not send history.")
+    since: date = Field(
+        description="Events that happened before this day are not sent: a new sync does not send history."
+    )
     sources: list[Name] = Field(default=[], description="Only events of these sources, e.g. collector; empty: all.")
     properties: dict[Name, Literal["text", "integer", "number", "boolean", "date", "datetime"]] = Field(
         default={}, description="Properties of the events that the sync may use as columns, with their types."

@@ -50,7 +50,9 @@ def live(
 
     following = Live(get_settings(), publish_seconds=publish_seconds)
     if not json_:
-        typer.echo("following " + ", ".join(s.name for s in following.sources) + "; Ctrl-C ends it after the batch", err=True)
+        typer.echo(
+            "following " + ", ".join(s.name for s in following.sources) + "; Ctrl-C ends it after the batch", err=True
+        )
     following.follow(stop, tell, once=once)
     raise typer.Exit(0 if last[0] else 1)
 

@@ -151,7 +151,7 @@ def test_changes_are_told_apart_by_whether_they_break(plan: Plan, tmp_path: Path
         "product_added",
         ("price: {type: number,", "price: {type: string,"),
         ("quantity: {type: integer, required: true,", "quantity: {type: number,"),
-        ("sources: [website, app]", "sources: [website]"),
+        ("sources: [website, web, app]", "sources: [website, web]"),
         ("min: 0, unit: in currency, ", ""),
     )
     (folder / "video_played.yml").unlink()
@@ -183,7 +183,7 @@ def test_usage_is_followed_through_tags_and_segments() -> None:
     ("event", "old", "new", "message"),
     [
         ("product_viewed", "name: Product Viewed", "name: product viewed", "is not written as the plan wants"),
-        ("product_viewed", "sources: [website, app]", "sources: [websit]", 'did you mean "website"'),
+        ("product_viewed", "sources: [website, web, app]", "sources: [websit]", 'did you mean "website"'),
         ("product_viewed", 'pattern: "LM-', 'pattern: "(?=LM)', "no look-around"),
         ("product_viewed", "currency: {type: string", "currency: {type: strng", 'did you mean "string"'),
         ("signed_up", "values: [email, phone, wechat]", "values: [email, 3]", "not all are of type string"),
