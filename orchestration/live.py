@@ -87,6 +87,10 @@ class Live:
         self._published = 0.0
         self._unfinished = True  # rows that were landed before this process, and perhaps not built
 
+    def close(self) -> None:
+        """End what it started."""
+        self._dbt.close()
+
     def follow(self, stop: threading.Event, told: Callable[[Batch], None], *, once: bool = False) -> None:
         """Batch after batch, until `stop`, or with `once` until nothing is new."""
         failures = 0

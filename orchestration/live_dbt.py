@@ -1,127 +1,117 @@
-"""dbt in this process, kept warm: parsed once, then only the models of a micro-batch.
+"""dbt for micro-batches: the server that a run has, too (`orchestration.dbt_server`), kept as long as the project stays the same.
 
-A `dbt build` in a process of its own takes 6 s to start and parse before its first model; here it takes 0.9 s. The price:
-dbt's connection has to be closed by hand after each call, as dbt-duckdb keeps one per process (`keep_open`), and the
-warehouse has one writer.
+What a batch builds is found in the manifest: the tables between what the collector landed and what the due syncs are made of.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 from cdp.errors import DeclarationError, RunError
 from cdp.settings import Settings
-from orchestration.manifest import digest_of
+from orchestration import dbt_server
+from orchestration.manifest import digest_of, is_current, manifest_path
 
 
 @dataclass(frozen=True)
 class Built:
-    """Outcome of each model by name: `success`, `error` or `skipped`; what was wrong; the slowest models' seconds."""
+    """Outcome of each model by name (`success`, `error`, `skipped`), and what was wrong."""
 
     status: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 class WarmDbt:
-    """Builds models as often as asked; parses again when a declaration or model has changed."""
+    """Builds models as often as asked; reads the project again when a declaration or model has changed."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._digest = ""
-        self._manifest: Any = None
+        self._nodes: dict[str, dict[str, str]] = {}
+        self._children: dict[str, list[str]] = {}
+        self._parents: dict[str, list[str]] = {}
 
     def refresh(self) -> bool:
-        """Parse when something that decides the models has changed; whether it had. Raises DeclarationError."""
-        digest = digest_of(self._settings)
-        if digest == self._digest:
+        """Read the project when it has changed since the last call; whether it had. Hold `writer_lock`. Raises DeclarationError."""
+        if digest_of(self._settings) == self._digest:
             return False
-        done = self._invoke("parse", [])
-        if not done.success:
-            raise DeclarationError(str(done.exception or "see logs/live/dbt.log")[:4000], where="dbt parse")
-        self._manifest = done.result
-        self._manifest.build_parent_and_child_maps()
+        self.close()
+        current = is_current(self._settings)
+        dbt_server.start(self._settings, write=not current)
+        manifest = json.loads(manifest_path(self._settings).read_bytes())
+        server = dbt_server.current()
+        if server and server.parsed()[0]:
+            raise DeclarationError(server.parsed()[1][:4000], where="dbt parse")
+        self._nodes = {
+            key: {"name": node["name"], "materialized": node["config"]["materialized"]}
+            for key, node in manifest["nodes"].items()
+            if key.startswith("model.")
+        } | {key: {"name": node["name"], "materialized": ""} for key, node in manifest["sources"].items()}
+        self._children, self._parents = manifest["child_map"], manifest["parent_map"]
         self._digest = digest_of(self._settings)  # parsing writes what the declarations compile to
         return True
 
+    def close(self) -> None:
+        """End the server."""
+        dbt_server.close()
+        self._digest = ""
+
     def between(self, tables: Iterable[str], models: Iterable[str], *, views: bool) -> set[str]:
-        """Names of the models that lie between raw tables and models, both ends included; without `views` only tables."""
-        down = self._reached([self._source_id(t) for t in tables], self._manifest.child_map)
-        up = self._reached([self._model_id(m) for m in models], self._manifest.parent_map)
-        nodes = [self._manifest.nodes[n] for n in down & up if n.startswith("model.")]
-        return {node.name for node in nodes if views or node.config.materialized != "view"}
+        """Names of the models that lie between raw tables and models, these included; without `views` only tables."""
+        down = self._reached([self._key("source.", t) for t in tables], self._children)
+        up = self._reached([self._key("model.", m) for m in models], self._parents)
+        nodes = [self._nodes[key] for key in down & up if key.startswith("model.")]
+        return {node["name"] for node in nodes if views or node["materialized"] != "view"}
 
     def behind(self, schema: str, name: str) -> set[str]:
-        """Names of the models that depend on a raw table or a model, itself included."""
-        start = self._source_id(name) if schema == "raw" else self._model_id(name)
-        found = self._reached([start], self._manifest.child_map)
-        return {n.rsplit(".", 1)[-1] for n in found if n.startswith("model.")}
+        """Names of the models that depend on a raw table or a model, itself included; none where it is not part of the project."""
+        kind = "source." if schema == "raw" else "model."
+        if not any(k.startswith(kind) and node["name"] == name for k, node in self._nodes.items()):
+            return set()
+        found = self._reached([self._key(kind, name)], self._children)
+        return {self._nodes[key]["name"] for key in found if key.startswith("model.")}
 
     def build(self, models: set[str], as_of: str) -> Built:
         """Run models; what depends on one that fails is skipped. Raises RunError when dbt ended before it built anything."""
         if not models:
             return Built()
-        os.environ["CDP_AS_OF"] = as_of
-        done = self._invoke("run", ["--select", *sorted(models)])
-        if done.result is None:
-            raise RunError(f"dbt ended before it built anything: {done.exception}"[:1000], where="dbt run")
-        results = [r for r in done.result.results if r.node.resource_type == "model"]
-        return Built(
-            {r.node.name: str(r.status) for r in results},
-            {r.node.name: " ".join(str(r.message or "").split())[:400] for r in results if str(r.status) == "error"},
-            {r.node.name: round(r.execution_time, 2) for r in results},
+        target = self._settings.path("dbt", "live")
+        results = target / "run_results.json"
+        results.unlink(missing_ok=True)
+        settings_of_dbt = self._settings.dbt_environment() | {"CDP_AS_OF": as_of, "DBT_TARGET_PATH": str(target)}
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("cdp-dbt")), *_GENERAL, "run", *_PLACES, "--select", *sorted(models)],
+            cwd=self._settings.dbt_dir,
+            env={**os.environ, **settings_of_dbt},
+            capture_output=True,
+            text=True,
+            check=False,
         )
+        if not results.exists():
+            last = " ".join((done.stdout + done.stderr).split())[-1000:]
+            raise RunError(f"dbt ended before it built anything: {last}", where="dbt run", fix="run `cdp run`")
+        found = [r for r in json.loads(results.read_bytes())["results"] if r["unique_id"].startswith("model.")]
+        status = {r["unique_id"].rsplit(".", 1)[1]: str(r["status"]) for r in found}
+        messages = {r["unique_id"].rsplit(".", 1)[1]: " ".join(str(r["message"] or "").split())[:400] for r in found}
+        return Built(status, {name: messages[name] for name, state in status.items() if state == "error"})
 
-    def _invoke(self, command: str, arguments: list[str]) -> Any:
-        from dbt.cli.main import dbtRunner
+    def _key(self, kind: str, name: str) -> str:
+        return next(k for k, node in self._nodes.items() if k.startswith(kind) and node["name"] == name)
 
-        folder = str(self._settings.dbt_dir)
-        general = [
-            "--no-use-colors",
-            "--log-level",
-            "none",
-            "--log-level-file",
-            "info",
-            "--no-send-anonymous-usage-stats",
-        ]
-        places = ["--project-dir", folder, "--profiles-dir", folder]
-        # files of its own: a `cdp run` may parse at the same time
-        places += ["--target-path", str(self._settings.path("dbt", "live"))]
-        places += ["--log-path", str(self._settings.path("logs", "live"))]
-        writes = [] if command == "parse" else ["--no-write-json"]
-        try:
-            return dbtRunner(manifest=self._manifest if command == "run" else None).invoke(
-                [*general, *writes, command, *places, *arguments]
-            )
-        finally:
-            _let_go()
-
-    def _source_id(self, table: str) -> str:
-        return next(s for s, node in self._manifest.sources.items() if node.schema == "raw" and node.name == table)
-
-    def _model_id(self, name: str) -> str:
-        return next(n for n, node in self._manifest.nodes.items() if n.startswith("model.") and node.name == name)
-
-    @staticmethod
-    def _reached(starts: list[str], edges: dict[str, list[str]]) -> set[str]:
+    def _reached(self, starts: list[str], edges: dict[str, list[str]]) -> set[str]:
         found, todo = set(starts), list(starts)
         while todo:
-            fresh = [
-                n for n in edges.get(todo.pop(), []) if n not in found and not n.startswith(("test.", "unit_test."))
-            ]
+            fresh = [key for key in edges.get(todo.pop(), []) if key in self._nodes and key not in found]
             found.update(fresh)
             todo += fresh
         return found
 
 
-def _let_go() -> None:
-    """Close dbt's connection, so that others of this process may open the warehouse."""
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-
-    environment = DuckDBConnectionManager._ENV
-    if environment is not None:
-        environment.close()
-        DuckDBConnectionManager._ENV = None
+_GENERAL = ["--no-use-colors", "--log-level-file", "none"]
+_PLACES = ["--project-dir", ".", "--profiles-dir", "."]

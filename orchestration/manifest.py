@@ -58,6 +58,7 @@ def _parse(settings: Settings) -> tuple[int, str]:
 
 
 def digest_of(settings: Settings) -> str:
+    """A digest that changes with every file that decides the manifest: names, sizes and times."""
     found = hashlib.sha256(settings.sources.encode())
     folders = [
         settings.dbt_dir,

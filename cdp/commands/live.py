@@ -53,7 +53,10 @@ def live(
         typer.echo(
             "following " + ", ".join(s.name for s in following.sources) + "; Ctrl-C ends it after the batch", err=True
         )
-    following.follow(stop, tell, once=once)
+    try:
+        following.follow(stop, tell, once=once)
+    finally:
+        following.close()
     raise typer.Exit(0 if last[0] else 1)
 
 
