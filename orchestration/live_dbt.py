@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cdp.errors import DeclarationError, RunError
 from cdp.settings import Settings
@@ -48,14 +49,18 @@ class WarmDbt:
         server = dbt_server.current()
         if server and server.parsed()[0]:
             raise DeclarationError(server.parsed()[1][:4000], where="dbt parse")
+        self.read(manifest)
+        self._digest = digest_of(self._settings)  # parsing writes what the declarations compile to
+        return True
+
+    def read(self, manifest: dict[str, Any]) -> None:
+        """Know the models and what they are made of from dbt's manifest."""
         self._nodes = {
             key: {"name": node["name"], "materialized": node["config"]["materialized"]}
             for key, node in manifest["nodes"].items()
             if key.startswith("model.")
         } | {key: {"name": node["name"], "materialized": ""} for key, node in manifest["sources"].items()}
         self._children, self._parents = manifest["child_map"], manifest["parent_map"]
-        self._digest = digest_of(self._settings)  # parsing writes what the declarations compile to
-        return True
 
     def close(self) -> None:
         """End the server."""
