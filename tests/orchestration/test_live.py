@@ -46,16 +46,17 @@ def held(site: Site, emulator: str, query: str, *values: str) -> list[Any]:
 def test_an_event_reaches_its_destinations_in_one_batch(built_world: BuiltWorld, tmp_path: Path) -> None:
     """A contact's new job title stands at HubSpot, its sign-up at the webhook, once; a second batch has nothing to do."""
     site = built_world.site.twin(tmp_path)
-    email, person = site.query(
-        "select c.email, c.person_id from activation.snd_hubspot__contacts c join profiles.person_consent p"
-        " on p.person_id = c.person_id and p.purpose = 'analytics' and p.is_granted where c.job_title is null order by 1"
+    email, person, user = site.query(
+        "select c.email, c.person_id, who.user_id from activation.snd_hubspot__contacts c join profiles.person_consent p"
+        " on p.person_id = c.person_id and p.purpose = 'analytics' and p.is_granted join profiles.person who"
+        " on who.person_id = c.person_id and who.user_id is not null where c.job_title is null order by 1"
     )[0]
     collect(
         site,
         [
-            {"type": "identify", "userId": "live-1", "messageId": "m-1", "traits": {"email": email, "title": "Reviewer"}},
-            {"type": "track", "userId": "live-1", "messageId": "m-2", "event": "Signed Up", "properties": {"method": "email"}},
-            {"type": "track", "userId": "live-1", "messageId": "m-3", "event": "Signed Up", "properties": {"method": "fax"}},
+            {"type": "identify", "userId": user, "messageId": "m-1", "traits": {"title": "Reviewer"}},
+            {"type": "track", "userId": user, "messageId": "m-2", "event": "Signed Up", "properties": {"method": "email"}},
+            {"type": "track", "userId": user, "messageId": "m-3", "event": "Signed Up", "properties": {"method": "fax"}},
         ],
     )  # fmt: skip
     site.ok("world", "up")
