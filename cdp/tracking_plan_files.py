@@ -110,7 +110,9 @@ class Event(Declaration):
     call_names: list[str] = Field(default_factory=list, description="Of page and screen: the names that there are.")
     purpose: Purpose = Field("analytics", description="Consent purpose it is collected for.")
     enforcement: Enforcement = Field(default_factory=Enforcement)
-    expected_per_day: float | None = Field(None, gt=0, description="Roughly; the volume check starts from it.")
+    expected_per_day: float | None = Field(
+        None, gt=0, description="Roughly; what is usual until the event has a history."
+    )
     properties: dict[str, Property] = Field(default_factory=dict, description="Of identify and group: the traits.")
 
     @model_validator(mode="after")
