@@ -16,6 +16,7 @@ from cdp.commands import (
     doctor,
     identity,
     identity_match,
+    live,
     model,
     quarantine,
     run,
@@ -36,6 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 run.register(app)
+live.register(app)
 warehouse.register(app)
 doctor.register(app)
 app.add_typer(sync.app, name="sync", help="Plan, run and watch what goes to destinations.")

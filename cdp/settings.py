@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
@@ -93,13 +93,32 @@ class Settings(BaseSettings):
 
     def resolve_as_of(self) -> str:
         """The "now" of a run, ISO 8601 in UTC: the setting, else the end of the demo world that is the landing folder,
-        else today 00:00 (the one place where a clock is read)."""
+        else today 00:00 (the one place where a clock is read) or, when `cdp live` went further, as far as that."""
+        given = self._given_as_of()
+        if given:
+            return given
+        today = datetime.now(UTC).strftime("%Y-%m-%dT00:00:00")
+        reached = self.path("as_of")
+        return max(today, reached.read_text(encoding="ascii").strip()) if reached.exists() else today
+
+    def advance_as_of(self, received_at: datetime) -> str:
+        """The "now" of a micro-batch: just after its last event was received, never earlier than a run's. Kept in
+        `<data_dir>/as_of`, so that the next run does not go back behind it. The setting and the demo world stay as they are."""
+        given = self._given_as_of()
+        if given:
+            return given
+        just_after = (received_at.astimezone(UTC) + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S")
+        now = max(self.resolve_as_of(), just_after)
+        partial = self.path("as_of.new")
+        partial.write_text(now + "\n", encoding="ascii")
+        partial.replace(self.path("as_of"))
+        return now
+
+    def _given_as_of(self) -> str:
         if self.as_of:
             return _utc(self.as_of)
         world = self.landing_path.parent / "world.json"
-        if world.exists():
-            return _utc(str(json.loads(world.read_text(encoding="utf-8"))["as_of"]))
-        return datetime.now(UTC).strftime("%Y-%m-%dT00:00:00")
+        return _utc(str(json.loads(world.read_text(encoding="utf-8"))["as_of"])) if world.exists() else ""
 
     def dbt_environment(self) -> dict[str, str]:
         """What dbt's profile and macros read from the environment."""

@@ -45,7 +45,7 @@ def _step(
         dagster_dbt_translator=Translator(),
     )
     def build(context: AssetExecutionContext, dbt: DbtCliResource, warehouse: Warehouse) -> Iterator[object]:
-        stopped = held_back(context, blocking)
+        stopped = held_back(context.instance, blocking)
         arguments = [
             "build",
             # what a model computes from given rows changes with its code, not with the data: `make test` runs these

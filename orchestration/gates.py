@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dagster as dg
-from dagster import AssetExecutionContext
 
 BLOCKING = "blocking"
 
 
-def held_back(context: AssetExecutionContext, keys: list[dg.AssetCheckKey]) -> dict[dg.AssetKey, str]:
+def held_back(instance: dg.DagsterInstance, keys: list[dg.AssetCheckKey]) -> dict[dg.AssetKey, str]:
     """Asset -> name of the blocking check that failed when it was last evaluated. `keys`: the blocking checks there are."""
     if not keys:
         return {}
     found: dict[dg.AssetKey, str] = {}
-    latest = context.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     for key in sorted(latest, key=lambda k: (k.asset_key.to_user_string(), k.name)):
         record = latest[key]
         event = record.event.dagster_event if record and record.event else None

@@ -18,7 +18,7 @@ _SKIPPED = {"target", "logs", "generated", "dbt_packages"}
 def is_current(settings: Settings) -> bool:
     """Whether the manifest there is fits the files and the active sources as they are now."""
     manifest, digest = _files(settings)
-    return manifest.exists() and digest.exists() and digest.read_text(encoding="ascii") == _digest(settings)
+    return manifest.exists() and digest.exists() and digest.read_text(encoding="ascii") == digest_of(settings)
 
 
 def _files(settings: Settings) -> tuple[Path, Path]:
@@ -31,7 +31,7 @@ def manifest_path(settings: Settings) -> Path:
     manifest, digest_file = _files(settings)
     if is_current(settings):
         return manifest
-    folder, digest = manifest.parent, _digest(settings)
+    folder, digest = manifest.parent, digest_of(settings)
     folder.mkdir(parents=True, exist_ok=True)
     server = dbt_server.current()
     code, output = server.parsed() if server else _parse(settings)
@@ -57,7 +57,8 @@ def _parse(settings: Settings) -> tuple[int, str]:
     return run.returncode, run.stdout or run.stderr
 
 
-def _digest(settings: Settings) -> str:
+def digest_of(settings: Settings) -> str:
+    """A digest that changes with every file that decides the manifest: names, sizes and times."""
     found = hashlib.sha256(settings.sources.encode())
     folders = [
         settings.dbt_dir,

@@ -35,7 +35,7 @@ def _sync_asset(name: str, settings: Settings) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=sync_key(name),
-        deps=[dg.AssetKey(["activation", sync.source])] if isinstance(sync.source, str) else [],
+        deps=[dg.AssetKey(model.split(".", 1)) for model in resolved.source.models],
         group_name=GROUPS["destinations"],
         kinds={sync.destination.split("_")[0], "reverse_etl"},
         owners=owners(sync.owner),

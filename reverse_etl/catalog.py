@@ -10,8 +10,9 @@ from cdp.declarations import Document, load, suggest
 from cdp.errors import DeclarationError
 from cdp.settings import Settings
 from reverse_etl import contract, template
-from reverse_etl.declaration import FieldMap, FileSource, Sync
+from reverse_etl.declaration import EventSource, FieldMap, FileSource, Sync
 from reverse_etl.destination_spec import DestinationSpec, FieldRule, FieldType, ObjectSpec
+from reverse_etl.events import of_events
 
 DESTINATIONS = Path(__file__).resolve().parent / "destinations"
 
@@ -171,6 +172,8 @@ def _source(document: Document[Sync], settings: Settings) -> contract.Contract:
     written = document.value.source
     if isinstance(written, FileSource):
         return contract.of_file(written, document.value.consent_purpose, settings)
+    if isinstance(written, EventSource):
+        return of_events(document, written, settings)
     return _model(document, ("source",), written, settings)
 
 

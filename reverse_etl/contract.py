@@ -1,4 +1,4 @@
-"""What a sync's source promises: the contract of a `snd_` model from the YAML beside it, or a declared file."""
+"""What a sync's source promises: the contract of a `snd_` model from the YAML beside it, a declared file, or events."""
 
 from __future__ import annotations
 
@@ -74,16 +74,21 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class Contract:
-    """What is promised about a source: column name -> kind of value. `files`: a path pattern instead of a model."""
+    """What is promised about a source: column name -> kind of value. `files`: a path pattern instead of a model; `query`: SQL
+    over models of other schemas. `models`: what it is made of, as `schema.model`."""
 
     model: str
     columns: dict[str, FieldType]
     consent_purpose: str
     files: Path | None = None
+    query: str | None = None
+    models: tuple[str, ...] = ()
 
     @property
     def relation(self) -> str:
         """The source in SQL."""
+        if self.query is not None:
+            return f"({self.query}) as chosen"
         if self.files is None:
             return f"{_identifier(SCHEMA)}.{_identifier(self.model)}"
         path = exp.Literal.string(str(self.files)).sql("duckdb")
@@ -132,7 +137,7 @@ def read(model: str, settings: Settings) -> Contract:
     columns: dict[str, FieldType] = {}
     for number, column in enumerate(candidate.columns):
         columns[column.name] = _kind(column, document.where(*here, "columns", number))
-    return Contract(model, columns, str(purpose))
+    return Contract(model, columns, str(purpose), models=(f"{SCHEMA}.{model}",))
 
 
 def _identifier(name: str) -> str:

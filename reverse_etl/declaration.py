@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -26,6 +27,58 @@ class FileSource(Declaration):
     def _inside(cls, value: str) -> str:
         if value.startswith("/") or ".." in value.split("/") or not value.endswith((".parquet", ".csv")):
             raise ValueError("a path below the landing folder that ends in .parquet or .csv")
+        return value
+
+
+# Columns that every forwarded event has, with the kind of field each fills without a cast.
+EVENT_COLUMNS: dict[str, FieldType] = {
+    "event_key": "text",
+    "event_id": "text",
+    "event_type": "text",
+    "event_name": "text",
+    "occurred_at": "datetime",
+    "received_at": "datetime",
+    "source": "text",
+    "channel": "text",
+    "person_id": "text",
+    "email": "text",
+    "phone": "text",
+    "user_id": "text",
+    "page_path": "text",
+    "page_url": "text",
+    "referrer": "text",
+    "utm_source": "text",
+    "utm_medium": "text",
+    "utm_campaign": "text",
+    "product_id": "text",
+    "order_id": "text",
+    "amount": "number",
+    "currency": "text",
+    "value": "number",
+    "properties": "text",
+}
+
+
+class EventSource(Declaration):
+    """Chosen events of the tracking plan instead of a model, one row an event: event forwarding."""
+
+    events: list[str] = Field(min_length=1, description="Names of the tracking plan, e.g. Order Completed.")
+    since: date = Field(
+        description="Events that happened before this day are not sent: a new sync does not send history."
+    )
+    sources: list[Name] = Field(default=[], description="Only events of these sources, e.g. collector; empty: all.")
+    properties: dict[Name, Literal["text", "integer", "number", "boolean", "date", "datetime"]] = Field(
+        default={}, description="Properties of the events that the sync may use as columns, with their types."
+    )
+    in_violation: Literal["leave_out", "send"] = Field(
+        "leave_out", description="Events that break the tracking plan, and were not blocked by it."
+    )
+
+    @field_validator("properties")
+    @classmethod
+    def _are_no_columns(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(value.keys() & EVENT_COLUMNS.keys()):
+            raise ValueError(f"properties without {', '.join(taken)}: every event has a column of that name")
         return value
 
 
@@ -88,8 +141,8 @@ class Sync(Declaration):
     name: Name
     description: str = Field(min_length=1)
     owner: str = Field(min_length=1, description="Who is asked when it fails.")
-    source: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] | FileSource = Field(
-        description="A model named snd_..., or files."
+    source: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] | FileSource | EventSource = Field(
+        description="A model named snd_..., or files, or events."
     )
     destination: Name
     account: Name | None = Field(None, description="Another account: settings CDP_<DESTINATION>_<ACCOUNT>__<KEY>.")
@@ -106,6 +159,7 @@ class Sync(Declaration):
         None, description="What to do when it is unknown whether a row arrived; else as the destination allows."
     )
     schedule: str = Field(description="Cron, five fields, UTC.")
+    live: bool = Field(False, description="`cdp live` also runs it after each micro-batch, besides its schedule.")
     limits: Limits = Limits()
     alerts: Alerts | None = None
     options: dict[Name, str] = Field(default={}, description="Settings of the object; see the spec.")
@@ -124,7 +178,7 @@ class Sync(Declaration):
 
     @field_validator("source", "merges")
     @classmethod
-    def _may_leave(cls, value: str | FileSource | None) -> str | FileSource | None:
+    def _may_leave(cls, value: str | FileSource | EventSource | None) -> str | FileSource | EventSource | None:
         if isinstance(value, str) and not value.startswith("snd_"):
             raise ValueError("a model named snd_<destination>__<object>; only those may leave the warehouse")
         return value
@@ -135,6 +189,12 @@ class Sync(Declaration):
             raise ValueError("`person`, the column by which consent is checked when a row is sent")
         if self.merges is not None and self.person is None:
             raise ValueError("`person` beside `merges`")
+        return self
+
+    @model_validator(mode="after")
+    def _events_are_appended(self) -> Sync:
+        if isinstance(self.source, EventSource) and (self.mode != "append" or self.key != ["event_key"]):
+            raise ValueError("mode append and key event_key with events: each event is sent once")
         return self
 
     @field_validator("schedule")

@@ -45,7 +45,7 @@ def desire(con: duckdb.DuckDBPyConnection, resolved: ResolvedSync) -> None:
         built = source.files is None
         raise ConfigurationError(
             f"the source cannot be read: {str(error).splitlines()[0]}",
-            where=source.relation if built else source.model,
+            where=(", ".join(source.models) or source.relation) if built else source.model,
             expected="the table or view with the columns of its contract"
             if built
             else "the file with its declared columns",

@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import orjson
@@ -132,3 +133,14 @@ def by_id(records: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         assert record["messageId"] not in found, "a record is there twice"
         found[record["messageId"]] = record
     return found
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    """A track event with an id of its own."""
+    return {"type": "track", "event": "Tried", "messageId": str(uuid4()), "userId": "u-1"} | fields
+
+
+def stored(collector: Running, *ids: str) -> list[dict[str, Any]]:
+    """The records of these message ids, in their order, each there once."""
+    found = by_id([r for r in collector.records() if r["messageId"] in ids])
+    return [found[i] for i in ids]

@@ -151,7 +151,7 @@ def test_changes_are_told_apart_by_whether_they_break(plan: Plan, tmp_path: Path
         "product_added",
         ("price: {type: number,", "price: {type: string,"),
         ("quantity: {type: integer, required: true,", "quantity: {type: number,"),
-        ("sources: [website, app]", "sources: [website]"),
+        ("sources: [website, web, app]", "sources: [website, web]"),
         ("min: 0, unit: in currency, ", ""),
     )
     (folder / "video_played.yml").unlink()
@@ -183,7 +183,7 @@ def test_usage_is_followed_through_tags_and_segments() -> None:
     ("event", "old", "new", "message"),
     [
         ("product_viewed", "name: Product Viewed", "name: product viewed", "is not written as the plan wants"),
-        ("product_viewed", "sources: [website, app]", "sources: [websit]", 'did you mean "website"'),
+        ("product_viewed", "sources: [website, web, app]", "sources: [websit]", 'did you mean "website"'),
         ("product_viewed", 'pattern: "LM-', 'pattern: "(?=LM)', "no look-around"),
         ("product_viewed", "currency: {type: string", "currency: {type: strng", 'did you mean "string"'),
         ("signed_up", "values: [email, phone, wechat]", "values: [email, 3]", "not all are of type string"),
@@ -215,7 +215,8 @@ def test_yaml_of_an_event_is_its_declaration(plan: Plan) -> None:
 
 
 def test_alarms_of_rate_volume_and_silence(plan: Plan, tmp_path: Path) -> None:
-    """Twenty quiet days, then one event breaks, one doubles five times, one has stopped; the others say nothing."""
+    """Twenty quiet days, then one event breaks, one comes five times as often, one has stopped, one that is new comes far less
+    than the plan expects; the others say nothing."""
     settings = Settings(project_root=PROJECT_ROOT, data_dir=tmp_path, _env_file=None)
     days = "select date '2026-02-01' + n::integer as occurred_on, n from range(0, 20) as r(n)"
     with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as con:
@@ -230,11 +231,20 @@ def test_alarms_of_rate_volume_and_silence(plan: Plan, tmp_path: Path) -> None:
             union all select 'app', 'Product Added', occurred_on, 100, 0 from days where n < 17
             union all select 'app', 'Video Played', occurred_on, 1, 1 from days where n % 5 = 0
             union all select 'website', 'Signed In', occurred_on, 90 + n, 1 from days
+            union all select 'web', 'Signed Up', occurred_on, 30, 0 from days where n > 15
             """
         )
-    found = [(a.check, a.event, a.source) for a in watch(plan, settings, "2026-02-21T00:00:00")]
-    assert found == [
+    expecting = plan.events["track:Signed Up"].model_copy(update={"expected_per_day": 400.0})
+    watched = Plan(plan.settings, {**plan.events, expecting.key: expecting})
+    assert ("volume", "Signed Up", "web") not in alarms(plan, settings)
+    assert alarms(watched, settings) == [
         ("stopped", "Product Added", "app"),
         ("violation_rate", "Product Viewed", "website"),
         ("volume", "Product Added", "website"),
+        ("volume", "Signed Up", "web"),
     ]
+
+
+def alarms(plan: Plan, settings: Settings) -> list[tuple[str, str, str]]:
+    """What is wrong on 20 February."""
+    return [(a.check, a.event, a.source) for a in watch(plan, settings, "2026-02-21T00:00:00")]

@@ -12,7 +12,8 @@ import sqlglot
 
 from cdp.sources import Column, Source, Table
 from cdp.tracking_plan import EVENT_COLUMNS, Plan
-from dbt_declarations.tracking import _raw_streams, violation_query
+from dbt_declarations.tracking import violation_query
+from dbt_declarations.tracking_streams import raw_streams
 
 Found = list[list[tuple[str, str, str | None, str]]]
 SOURCE = Source(
@@ -55,7 +56,7 @@ def judged(con: duckdb.DuckDBPyConnection, plan: Plan, events: Sequence[dict[str
         for n, e in enumerate(events)
     ]
     con.executemany("insert into source__website__events values (?, ?, ?, ?, ?, ?, ?, ?, now())", rows)
-    stream = _raw_streams(plan, SOURCE, "events")[0]
+    stream = raw_streams(plan, SOURCE, "events")[0]
     query = violation_query(plan, [stream], {("website", "website__events"): "v"})
     text = sqlglot.parse_one(query, dialect="duckdb").sql(dialect="duckdb", comments=False)
     found: Found = [[] for _ in events]
