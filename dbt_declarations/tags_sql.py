@@ -146,7 +146,10 @@ def _value(tag: CheckedTag) -> str:
 
 
 def _since(tag: CheckedTag) -> str:
-    """The newest of what the value rests on: the facts behind other tags, the profile for everything else."""
+    """The newest of what the value rests on: the facts behind other tags, the profile for everything else; of what a model
+    says, the moment of the scoring."""
+    if tag.known_at:
+        return _not_after(render(tag.known_at))
     others = sorted(name(f"since__{c}") for ns, c in tag.reads if ns == "tag")
     if not others or any(ns != "tag" for ns, _ in tag.reads):
         others.append(name("__".join(_LAST_SEEN)))
