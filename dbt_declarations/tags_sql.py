@@ -57,6 +57,9 @@ def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
     )
     models["person_tags"] = finish(_person_tags(tags), schema="tags", what="One row: a person, one column per tag.")
     models["tag"] = finish(_catalogue(tags), schema="tags", what="One row: a tag.")
+    models["tag_wecom"] = finish(
+        _wecom(tags), schema="tags", what="One row: a tag of the WeCom library that stands for a manual tag's value."
+    )
     models["tag_allowed_value"] = finish(_allowed(tags), schema="tags", what="One row: a value a manual tag may have.")
     return models
 
@@ -207,3 +210,13 @@ def _catalogue(tags: Sequence[CheckedTag]) -> str:
 def _allowed(tags: Sequence[CheckedTag]) -> str:
     rows = [[t.name, v] for t in tags for v in sorted(getattr(t.declaration, "allowed_values", None) or [])]
     return constants((("tag", "varchar"), ("value", "varchar")), rows)
+
+
+def _wecom(tags: Sequence[CheckedTag]) -> str:
+    columns = (("tag", "varchar"), ("value", "varchar"), ("wecom_tag", "varchar"))
+    rows = [
+        [t.name, value, wecom_tag]
+        for t in tags
+        for wecom_tag, value in sorted((getattr(t.declaration, "wecom", None) or {}).items())
+    ]
+    return constants(columns, rows)
