@@ -118,13 +118,9 @@ def visits(con: duckdb.DuckDBPyConnection, persons: int, first: int, count: int,
 
 
 def together(con: duckdb.DuckDBPyConnection, models: dict[str, str]) -> None:
-    """All generated models, then assignments and both histories."""
-    for table in ("tag_assignment", "segment_membership", "tag_history"):
-        con.execute(f'drop view if exists "{table}"')
+    """All generated models, and both histories."""
+    History(con, "models/profiles/person_number.sql").run(AS_OF)
     build(con, models, views=True)
-    assignments = "select u.person_id, u.tag, t.value_type, u.value, u.since_at, t.source from int_tags__tags_unpivoted u join tag t using (tag)"
-    con.execute(f"create or replace table tag_assigned as {assignments}")
-    con.execute("create or replace view tag_assignment as select * from tag_assigned")
     for path in ("models/tags/int_tags__stays.sql", "models/segments/int_segments__stays.sql"):
         History(con, path).run(AS_OF)
 
@@ -188,6 +184,7 @@ def measure(persons: int, events: int, folder: Path, memory: str) -> dict[str, A
     con.execute(f"set memory_limit = '{memory}'")
     con.execute("set preserve_insertion_order = false")
     con.execute("create table person_identifier (person_id varchar, identifier_type varchar, identifier_value varchar)")
+    con.execute("drop view person_number")
     fill(con, persons, events)
     ours = timed(lambda: together(con, models))
     theirs = timed(lambda: apart(con, {n: q for entries in declared.values() for n, (_, q) in entries.items()}))
@@ -203,7 +200,7 @@ def measure(persons: int, events: int, folder: Path, memory: str) -> dict[str, A
         "events": events,
         "tags": len(declared["tags"]),
         "segments": len(declared["segments"]),
-        "assignments": con.execute("select count(*) from tag_assigned").fetchall()[0][0],
+        "assignments": con.execute("select count(*) from int_tags__tags_unpivoted").fetchall()[0][0],
         "together": ours,
         "one_table_each": theirs,
         "times_faster": round(theirs["processor"] / ours["processor"], 2),

@@ -13,7 +13,7 @@ from dbt_declarations.kinds import Segment
 from dbt_declarations.kinds.segments import HOLDOUT
 from dbt_declarations.segments import CheckedSegment, uses
 from dbt_declarations.sql import constants, finish, name, ref, render, text, while_active
-from dbt_declarations.wide import base
+from dbt_declarations.wide import NUMBER, NUMBERED, base
 
 WIDE = "int_segments__person_evaluated"
 BUCKETS = 10_000  # a hundredth of a percent
@@ -40,7 +40,10 @@ def segment_models(segments: Sequence[CheckedSegment], handwritten: Sequence[str
     return {
         WIDE: finish(wide(segments), schema="segments", what="One row: a person, one column per declared segment."),
         "int_segments__members": finish(
-            _members(segments, handwritten), schema="segments", what="One row: a segment and a person in it at as_of."
+            _members(segments, handwritten),
+            schema="segments",
+            what="One row: a segment and a person in it at as_of.",
+            materialized="view",
         ),
         "segment": finish(_catalogue(segments, handwritten), schema="segments", what="One row: a segment."),
     }
@@ -51,7 +54,7 @@ def wide(segments: Sequence[CheckedSegment]) -> str:
     by_name = {s.segment.name: s for s in segments}
     own = {n for s in segments for n in (s.segment.name, *s.segment.parts)}
     reads = {r for s in segments for r in s.reads if r[0] != "segment" or r[1] not in own}
-    ctes = [f"layer_0 as ({base(reads)})"]
+    ctes = [f"layer_0 as ({base(reads, [NUMBER], [NUMBERED])})"]
     last = "layer_0"
     for position, layer in enumerate(layers(uses(segments)), start=1):
         steps = [
@@ -63,7 +66,7 @@ def wide(segments: Sequence[CheckedSegment]) -> str:
                 ctes.append(f"{following} as (select *, {', '.join(columns)} from {last})")
                 last = following
     listed = "".join(f", {name(f'segment__{n}')} as {name(n)}" for n in sorted(own))
-    ctes.append(f"final as (select person_id{listed} from {last})")
+    ctes.append(f"final as (select person_id, person_number{listed} from {last})")
     return "with " + ",\n".join(ctes) + "\nselect * from final"
 
 
@@ -126,16 +129,19 @@ def _buckets(percent: float) -> int:
 
 def _members(segments: Sequence[CheckedSegment], handwritten: Sequence[str]) -> str:
     selects = [
-        f"select {text(n)} as segment, person_id from {ref(WIDE)} where {name(n)}"
+        f"select {text(n)} as segment, person_id, person_number from {ref(WIDE)} where {name(n)}"
         for s in segments
         for n in (s.segment.name, *s.segment.parts)
     ]
     selects += [
-        f"select distinct {text(n)} as segment, members.person_id from {ref(f'segment_{n}')} as members"
+        f"select distinct {text(n)} as segment, members.person_id, numbered.person_number from {ref(f'segment_{n}')} as members"
+        f" inner join {ref('person_number')} as numbered on numbered.person_id = members.person_id"
         f" inner join {ref('audience')} as audience on audience.person_id = members.person_id"
         for n in sorted(handwritten)
     ]
-    return "\nunion all\n".join(selects) or constants((("segment", "varchar"), ("person_id", "varchar")), [])
+    return "\nunion all\n".join(selects) or constants(
+        (("segment", "varchar"), ("person_id", "varchar"), ("person_number", "bigint")), []
+    )
 
 
 def _catalogue(segments: Sequence[CheckedSegment], handwritten: Sequence[str]) -> str:

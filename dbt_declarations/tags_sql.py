@@ -8,7 +8,7 @@ from dbt_declarations.facts import Measure, pass_over
 from dbt_declarations.scope import AS_OF
 from dbt_declarations.sql import DATA_TYPES, constants, finish, name, ref, render, text, while_active
 from dbt_declarations.tags import VALUE_TYPES, CheckedTag, tag_layers
-from dbt_declarations.wide import base
+from dbt_declarations.wide import NUMBER, NUMBERED, base
 
 GATHERED = "int_tags__person_gathered"
 WIDE = "int_tags__person_tagged"
@@ -55,7 +55,9 @@ def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
     models["int_tags__tags_unpivoted"] = finish(
         _unpivoted(tags), schema="tags", what="One row: a person and a tag.", materialized="view"
     )
-    models["person_tags"] = finish(_person_tags(tags), schema="tags", what="One row: a person, one column per tag.")
+    models["person_tags"] = finish(
+        _person_tags(tags), schema="tags", what="One row: a person, one column per tag.", materialized="view"
+    )
     models["tag"] = finish(_catalogue(tags), schema="tags", what="One row: a tag.")
     models["tag_wecom"] = finish(
         _wecom(tags), schema="tags", what="One row: a tag of the WeCom library that stands for a manual tag's value."
@@ -73,7 +75,7 @@ def _gathered(tags: Sequence[CheckedTag]) -> str:
     """What the expressions read, and the tags that need none: a view, so that both steps are one pass."""
     reads = {r for t in tags for r in t.reads if r[0] != "tag"} | {_LAST_SEEN}
     columns, joins = _joined([t for t in tags if not t.is_computed])
-    ctes = [*_manual(tags), f"final as ({base(reads, columns, joins)})"]
+    ctes = [*_manual(tags), f"final as ({base(reads, [NUMBER, *columns], [NUMBERED, *joins])})"]
     return "with " + ",\n".join(ctes) + "\nselect * from final"
 
 
@@ -86,7 +88,7 @@ def _wide(tags: Sequence[CheckedTag]) -> str:
         ]
         ctes.append(f"layer_{position} as (select *, {', '.join(computed)} from layer_{position - 1})")
     final = "".join(f", {name(f'tag__{t.name}')}, {name(f'since__{t.name}')}" for t in tags)
-    ctes.append(f"final as (select person_id{final} from layer_{len(layers)})")
+    ctes.append(f"final as (select person_id, person_number{final} from layer_{len(layers)})")
     return "with " + ",\n".join(ctes) + "\nselect * from final"
 
 
@@ -169,12 +171,12 @@ def _unpivoted(tags: Sequence[CheckedTag]) -> str:
         column = name(f"tag__{tag.name}")
         counts = f"{column} is not null" if tag.zero is None else (column if tag.zero == "false" else f"{column} <> 0")
         selects.append(
-            f"select person_id, {text(tag.name)} as tag, {_as_text(tag, column)} as value,"
+            f"select person_id, person_number, {text(tag.name)} as tag, {_as_text(tag, column)} as value,"
+            f" {_as_text(tag, column) if kept(tag) == 'values' else 'cast(null as varchar)'} as kept_value,"
             f" least({name(f'since__{tag.name}')}, {AS_OF}) as since_at from {ref(WIDE)} where {counts}"
         )
-    empty = constants(
-        (("person_id", "varchar"), ("tag", "varchar"), ("value", "varchar"), ("since_at", "timestamp")), []
-    )
+    columns = (("person_id", "varchar"), ("person_number", "bigint"), ("tag", "varchar"), ("value", "varchar"))
+    empty = constants((*columns, ("kept_value", "varchar"), ("since_at", "timestamp")), [])
     return "\nunion all\n".join(selects) or empty
 
 
@@ -202,9 +204,15 @@ def _catalogue(tags: Sequence[CheckedTag]) -> str:
             told = [tag.declaration.owner, tag.declaration.description, tag.declaration.refresh, group]
             told += [tag.declaration.since, tag.declaration.expires]
         value_type = VALUE_TYPES[tag.type]
-        kept = getattr(tag.declaration, "history", None) or ("assignments" if value_type == "number" else "values")
-        rows.append([tag.name, value_type, tag.kind, *told[:3], tag.pii, told[3], kept, *told[4:]])
+        rows.append([tag.name, value_type, tag.kind, *told[:3], tag.pii, told[3], kept(tag), *told[4:]])
     return constants(CATALOGUE, rows)
+
+
+def kept(tag: CheckedTag) -> str:
+    """What tag_history keeps of a tag: values, assignments or none."""
+    return getattr(tag.declaration, "history", None) or (
+        "assignments" if VALUE_TYPES[tag.type] == "number" else "values"
+    )
 
 
 def _allowed(tags: Sequence[CheckedTag]) -> str:

@@ -9,6 +9,10 @@ from dbt_declarations.sql import name, ref, text
 
 _SIMPLE = {"trait": "person_traits", "touch": "person_touch", "rfm": "person_rfm", "tag": "person_tags"}
 
+# The person's number, for tables with a row per person and tag (segment)
+NUMBER = "numbered.person_number"
+NUMBERED = f"inner join {ref('person_number')} as numbered on numbered.person_id = person.person_id"
+
 
 def base(reads: Iterable[tuple[str, str]], extra_columns: Iterable[str] = (), extra_joins: Iterable[str] = ()) -> str:
     """The select of the base: columns are named `<namespace>__<column>`, each table is joined once if it is read.

@@ -44,14 +44,15 @@ class History:
         if self.config["materialized"] == "view":
             self.con.execute(f'create or replace view "{self.table}" as {select}')
             return
-        for hook in self.config["pre_hook"]:
+        for hook in self.config.get("pre_hook", ()):
             statement = environment.from_string(hook).render().strip()
             if statement:
                 self.con.execute(statement)
         if not exists:
             self.con.execute(f'create table "{self.table}" as {select}')
             return
-        key = ", ".join(self.config["unique_key"])
         self.con.execute(f"create or replace temp table fresh as {select}")
-        self.con.execute(f'delete from "{self.table}" where ({key}) in (select ({key}) from fresh)')
+        key = ", ".join(self.config.get("unique_key", ()))
+        if key:
+            self.con.execute(f'delete from "{self.table}" where ({key}) in (select ({key}) from fresh)')
         self.con.execute(f'insert into "{self.table}" by name select * from fresh')
