@@ -184,7 +184,6 @@ def measure(persons: int, events: int, folder: Path, memory: str) -> dict[str, A
     con.execute(f"set memory_limit = '{memory}'")
     con.execute("set preserve_insertion_order = false")
     con.execute("create table person_identifier (person_id varchar, identifier_type varchar, identifier_value varchar)")
-    con.execute("drop view person_number")
     fill(con, persons, events)
     ours = timed(lambda: together(con, models))
     theirs = timed(lambda: apart(con, {n: q for entries in declared.values() for n, (_, q) in entries.items()}))

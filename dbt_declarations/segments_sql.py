@@ -13,7 +13,7 @@ from dbt_declarations.kinds import Segment
 from dbt_declarations.kinds.segments import HOLDOUT
 from dbt_declarations.segments import CheckedSegment, uses
 from dbt_declarations.sql import constants, finish, name, ref, render, text, while_active
-from dbt_declarations.wide import NUMBER, NUMBERED, base
+from dbt_declarations.wide import NUMBER, base
 
 WIDE = "int_segments__person_evaluated"
 BUCKETS = 10_000  # a hundredth of a percent
@@ -54,7 +54,7 @@ def wide(segments: Sequence[CheckedSegment]) -> str:
     by_name = {s.segment.name: s for s in segments}
     own = {n for s in segments for n in (s.segment.name, *s.segment.parts)}
     reads = {r for s in segments for r in s.reads if r[0] != "segment" or r[1] not in own}
-    ctes = [f"layer_0 as ({base(reads, [NUMBER], [NUMBERED])})"]
+    ctes = [f"layer_0 as ({base(reads, [NUMBER])})"]
     last = "layer_0"
     for position, layer in enumerate(layers(uses(segments)), start=1):
         steps = [
@@ -134,13 +134,12 @@ def _members(segments: Sequence[CheckedSegment], handwritten: Sequence[str]) -> 
         for n in (s.segment.name, *s.segment.parts)
     ]
     selects += [
-        f"select distinct {text(n)} as segment, members.person_id, numbered.person_number from {ref(f'segment_{n}')} as members"
-        f" inner join {ref('person_number')} as numbered on numbered.person_id = members.person_id"
+        f"select distinct {text(n)} as segment, members.person_id, md5_number_lower(members.person_id) as person_number from {ref(f'segment_{n}')} as members"
         f" inner join {ref('audience')} as audience on audience.person_id = members.person_id"
         for n in sorted(handwritten)
     ]
     return "\nunion all\n".join(selects) or constants(
-        (("segment", "varchar"), ("person_id", "varchar"), ("person_number", "bigint")), []
+        (("segment", "varchar"), ("person_id", "varchar"), ("person_number", "ubigint")), []
     )
 
 

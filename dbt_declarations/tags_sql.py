@@ -8,7 +8,7 @@ from dbt_declarations.facts import Measure, pass_over
 from dbt_declarations.scope import AS_OF
 from dbt_declarations.sql import DATA_TYPES, constants, finish, name, ref, render, text, while_active
 from dbt_declarations.tags import VALUE_TYPES, CheckedTag, tag_layers
-from dbt_declarations.wide import NUMBER, NUMBERED, base
+from dbt_declarations.wide import NUMBER, base
 
 GATHERED = "int_tags__person_gathered"
 WIDE = "int_tags__person_tagged"
@@ -75,7 +75,7 @@ def _gathered(tags: Sequence[CheckedTag]) -> str:
     """What the expressions read, and the tags that need none: a view, so that both steps are one pass."""
     reads = {r for t in tags for r in t.reads if r[0] != "tag"} | {_LAST_SEEN}
     columns, joins = _joined([t for t in tags if not t.is_computed])
-    ctes = [*_manual(tags), f"final as ({base(reads, [NUMBER, *columns], [NUMBERED, *joins])})"]
+    ctes = [*_manual(tags), f"final as ({base(reads, [NUMBER, *columns], joins)})"]
     return "with " + ",\n".join(ctes) + "\nselect * from final"
 
 
@@ -175,7 +175,7 @@ def _unpivoted(tags: Sequence[CheckedTag]) -> str:
             f" {_as_text(tag, column) if kept(tag) == 'values' else 'cast(null as varchar)'} as kept_value,"
             f" least({name(f'since__{tag.name}')}, {AS_OF}) as since_at from {ref(WIDE)} where {counts}"
         )
-    columns = (("person_id", "varchar"), ("person_number", "bigint"), ("tag", "varchar"), ("value", "varchar"))
+    columns = (("person_id", "varchar"), ("person_number", "ubigint"), ("tag", "varchar"), ("value", "varchar"))
     empty = constants((*columns, ("kept_value", "varchar"), ("since_at", "timestamp")), [])
     return "\nunion all\n".join(selects) or empty
 

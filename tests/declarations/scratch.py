@@ -134,8 +134,6 @@ def warehouse(threads: int = 2, path: Path | str = ":memory:") -> duckdb.DuckDBP
         connection.execute(f"create table {model} ({listed})")
     for model, columns in FURTHER.items():
         connection.execute(f"create table {model} ({columns})")
-    numbers = "select person_id, row_number() over (order by person_id) as person_number from person"
-    connection.execute(f"create view person_number as {numbers}")
     return connection
 
 

@@ -1,6 +1,7 @@
--- A number for each person, for tables with tens of millions of rows about persons: numbers pack to a fraction of a person_id, and
--- join several times faster. One row is one person who is or was. A number is given once and never again, also when the person has become
--- somebody else; it says nothing, differs from warehouse to warehouse, and leaves none of them.
+-- Whose the numbers in histories are. One row is one person who is or was.
+-- A table with tens of millions of rows about persons keeps a number (the lower half of the MD5 of the person_id) instead of the
+-- person_id: it takes a quarter of the room and joins several times faster. The person_id alone decides it, so a rebuild gives the same;
+-- that no two persons share one is tested. Persons who have become somebody else stay, because their history does.
 {{ config(
     materialized='incremental', incremental_strategy='append', on_schema_change='fail',
     full_refresh=var('reset_person_numbers', false)
@@ -10,32 +11,14 @@ with persons as (
     select person_id from {{ ref('person') }}
 ),
 
-known as (
-    {% if is_incremental() %}
-    select
-        person_id,
-        person_number
-    from {{ this }}
-    {% else %}
-    select
-        cast(null as varchar) as person_id,
-        cast(null as bigint) as person_number
-    where false
-    {% endif %}
-),
-
-latest as (
-    select coalesce(max(person_number), 0) as person_number
-    from known
-),
-
 final as (
     select
         persons.person_id,
-        latest.person_number + row_number() over (order by persons.person_id) as person_number
+        md5_number_lower(persons.person_id) as person_number
     from persons
-    anti join known on persons.person_id = known.person_id
-    cross join latest
+    {% if is_incremental() %}
+    anti join {{ this }} as known on persons.person_id = known.person_id
+    {% endif %}
 )
 
 select * from final
