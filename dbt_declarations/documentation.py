@@ -67,7 +67,9 @@ def _tags(tags: Sequence[CheckedTag]) -> list[dict[str, Any]]:
             contract=True,
         ),
         _model("tag_allowed_value", "Values that manual tags may have. One row is one value of a tag."),
-        _model("tag_wecom", "Tags of the WeCom library that stand for manual tags. One row is one of them, as group/tag."),
+        _model(
+            "tag_wecom", "Tags of the WeCom library that stand for manual tags. One row is one of them, as group/tag."
+        ),
         _model("int_tags__person_gathered", "What tags are computed from. One row is one person.", [_PERSON]),
         _model(
             "int_tags__person_tagged", "The wide pass: each tag and since when. One row is one person.", key=_PERSON

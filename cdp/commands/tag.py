@@ -65,4 +65,6 @@ def _write(decisions: list, by: str, at: str, json_: bool) -> None:  # type: ign
     if json_:
         print_json({"decisions": len(decisions), "file": str(path)})
     else:
-        typer.echo(f"{len(decisions):,} decision{'s' if len(decisions) != 1 else ''} written to {path}; the next run reads it")
+        typer.echo(
+            f"{len(decisions):,} decision{'s' if len(decisions) != 1 else ''} written to {path}; the next run reads it"
+        )

@@ -155,7 +155,9 @@ class ManualTag(TagBase):
 
     @model_validator(mode="after")
     def _values_allowed(self) -> ManualTag:
-        strange = sorted(set((self.wecom or {}).values()) - set(self.allowed_values or [])) if self.allowed_values else []
+        strange = (
+            sorted(set((self.wecom or {}).values()) - set(self.allowed_values or [])) if self.allowed_values else []
+        )
         if strange:
             raise ValueError(f"wecom: values of allowed_values; not among them: {', '.join(strange)}")
         return self

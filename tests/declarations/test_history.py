@@ -46,7 +46,9 @@ def fill(
     insert(db, "member", sorted(members))
     insert(db, "tagged", tagged)
     History(db, "models/profiles/person_number.sql").run("")
-    db.execute("create or replace view int_segments__members as select * from member inner join person_number using (person_id)")
+    db.execute(
+        "create or replace view int_segments__members as select * from member inner join person_number using (person_id)"
+    )
     kept = "case when tag = 'tier' then value end as kept_value"
     unpivoted = f"select *, {kept} from tagged inner join person_number using (person_id)"
     db.execute(f"create or replace view int_tags__tags_unpivoted as {unpivoted}")
