@@ -118,9 +118,14 @@ def visits(con: duckdb.DuckDBPyConnection, persons: int, first: int, count: int,
 
 
 def together(con: duckdb.DuckDBPyConnection, models: dict[str, str]) -> None:
-    """All generated models, and both histories."""
+    """All generated models, what is kept of facts from run to run, and both histories."""
     History(con, "models/profiles/person_number.sql").run(AS_OF)
-    build(con, models, views=True)
+    kept = {n: sql for n, sql in models.items() if n.endswith("_aggregated") and "is_incremental" in sql}
+    first = {n: sql for n, sql in models.items() if n.endswith("_digested") or n == "audience"}
+    build(con, first, views=True)
+    for name, sql in kept.items():
+        History(con, name, sql).run(AS_OF)
+    build(con, {n: sql for n, sql in models.items() if n not in kept | first}, views=True)
     for path in ("models/tags/int_tags__stays.sql", "models/segments/int_segments__stays.sql"):
         History(con, path).run(AS_OF)
 

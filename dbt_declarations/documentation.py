@@ -76,6 +76,12 @@ def _tags(tags: Sequence[CheckedTag]) -> list[dict[str, Any]]:
         ),
         _model("int_tags__tags_unpivoted", "Tags that say something. One row is one person and tag.", [_PERSON]),
     ]
+    models += [
+        _model(
+            f"int_tags__{o}s_digested", f"What is read of {o} facts, as a digest. One row is one person.", key=_PERSON
+        )
+        for o in tables
+    ]
     return models + [
         _model(f"int_tags__{o}s_aggregated", f"The pass over {o} facts. One row is one person with facts.", key=_PERSON)
         for o in tables

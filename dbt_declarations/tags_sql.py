@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dbt_declarations.facts import Measure, pass_over
+from dbt_declarations.facts import Measure
 from dbt_declarations.scope import AS_OF
 from dbt_declarations.sql import DATA_TYPES, constants, finish, name, ref, render, text, while_active
 from dbt_declarations.tags import VALUE_TYPES, CheckedTag, tag_layers
+from dbt_declarations.touched import fact_model, kept_models
 from dbt_declarations.wide import NUMBER, base
 
 GATHERED = "int_tags__person_gathered"
@@ -28,23 +29,13 @@ CATALOGUE = (
 )
 
 
-def fact_model(over: str) -> str:
-    """Name of the model with the aggregates over one table of facts."""
-    return f"int_tags__{over}s_aggregated"
-
-
 def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
     """SQL by model name."""
     by_table: dict[str, list[Measure]] = {}
     for tag in tags:
         if tag.measure:
             by_table.setdefault(tag.measure[0], []).append(tag.measure[1])
-    models = {
-        fact_model(over): finish(
-            pass_over(over, measures), schema="tags", what=f"One row: a person with facts ({over}) that count for tags."
-        )
-        for over, measures in sorted(by_table.items())
-    }
+    models = {n: sql for over, measures in sorted(by_table.items()) for n, sql in kept_models(over, measures).items()}
     models[GATHERED] = finish(
         _gathered(tags),
         schema="tags",
@@ -100,6 +91,8 @@ def _joined(tags: Sequence[CheckedTag]) -> tuple[list[str], list[str]]:
         if tag.measure:
             alias, source = f"facts_{tag.measure[0]}", name(tag.name)
             value = f"{alias}.{source}"
+            if tag.measure[1].aggregate == "days_since":
+                value = f"date_sub('day', {value}, {AS_OF})"
             since = f"{alias}.{name(f'{tag.name}__at')}"
             joins[f"left join {ref(fact_model(tag.measure[0]))} as {alias} on {alias}.person_id = person.person_id"] = (
                 None

@@ -114,7 +114,9 @@ def test_snowplow_sessions() -> None:
     """Visits are the sessions that Snowplow's tracker numbered: first and last moment, events counted once, page views, first and last
     page; and what the file is said to hold: repeats, a ping without a page, late arrival, cookies that rotate."""
     db = warehouse()
-    db.execute("alter table person_event add column event_type varchar; alter table person_event add column page_url varchar")
+    db.execute(
+        "alter table person_event add column event_type varchar; alter table person_event add column page_url varchar"
+    )
     for column in ("referrer", "utm_source", "utm_medium", "utm_campaign"):
         db.execute(f"alter table person_event add column {column} varchar")
     db.execute(
@@ -130,7 +132,9 @@ def test_snowplow_sessions() -> None:
     sql = (MODELS / "profiles" / "person_session.sql").read_text(encoding="utf-8")
     sql = sql.replace("{% set pause_minutes = 30 %}", "").replace("{{ pause_minutes }}", "30")
     db.execute(f"create table person_session as {runnable(sql, '2021-04-01 00:00:00')}")
-    assert db.execute("select count(*), sum(event_count)::int, sum(page_view_count)::int from person_session").fetchall()[0][1:] == (56, 48)
+    assert db.execute(
+        "select count(*), sum(event_count)::int, sum(page_view_count)::int from person_session"
+    ).fetchall()[0][1:] == (56, 48)
     labels = ", ".join(f"'{label}'" for label in NO_VISITS)
     columns = "person_id, started_at, ended_at, event_count, page_view_count, entry_page_path, exit_page_path"
     theirs = db.execute(
