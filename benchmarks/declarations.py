@@ -118,13 +118,14 @@ def visits(con: duckdb.DuckDBPyConnection, persons: int, first: int, count: int,
 
 
 def together(con: duckdb.DuckDBPyConnection, models: dict[str, str]) -> None:
-    """All generated models, then assignments and both histories."""
-    for table in ("tag_assignment", "segment_membership", "tag_history"):
-        con.execute(f'drop view if exists "{table}"')
-    build(con, models, views=True)
-    assignments = "select u.person_id, u.tag, t.value_type, u.value, u.since_at, t.source from int_tags__tags_unpivoted u join tag t using (tag)"
-    con.execute(f"create or replace table tag_assigned as {assignments}")
-    con.execute("create or replace view tag_assignment as select * from tag_assigned")
+    """All generated models, what is kept of facts from run to run, and both histories."""
+    History(con, "models/profiles/person_number.sql").run(AS_OF)
+    kept = {n: sql for n, sql in models.items() if n.endswith("_aggregated") and "is_incremental" in sql}
+    first = {n: sql for n, sql in models.items() if n.endswith("_digested") or n == "audience"}
+    build(con, first, views=True)
+    for name, sql in kept.items():
+        History(con, name, sql).run(AS_OF)
+    build(con, {n: sql for n, sql in models.items() if n not in kept | first}, views=True)
     for path in ("models/tags/int_tags__stays.sql", "models/segments/int_segments__stays.sql"):
         History(con, path).run(AS_OF)
 
@@ -203,7 +204,7 @@ def measure(persons: int, events: int, folder: Path, memory: str) -> dict[str, A
         "events": events,
         "tags": len(declared["tags"]),
         "segments": len(declared["segments"]),
-        "assignments": con.execute("select count(*) from tag_assigned").fetchall()[0][0],
+        "assignments": con.execute("select count(*) from int_tags__tags_unpivoted").fetchall()[0][0],
         "together": ours,
         "one_table_each": theirs,
         "times_faster": round(theirs["processor"] / ours["processor"], 2),

@@ -22,6 +22,7 @@ from cdp.commands import (
     run,
     segment,
     sync,
+    tag,
     tracking,
     warehouse,
     world,
@@ -49,6 +50,7 @@ app.add_typer(declarations.app, name="declarations", help="Check and list tags, 
 app.add_typer(identity.app, name="identity", help="Who is who, why, and what a change of rules would do.")
 identity_match.register(identity.app)
 app.add_typer(segment.app, name="segment", help="Sizes, members and overlaps of segments, and why somebody is in one.")
+app.add_typer(tag.app, name="tag", help="Set manual tags and take them away.")
 app.add_typer(model.app, name="model", help="Predictive scores: train, evaluate, score, explain.")
 app.add_typer(tracking.app, name="tracking", help="The tracking plan: check, coverage, export, import, diff, usage.")
 app.add_typer(tracking.events_app, name="plan-events", help="Events and properties that come unplanned.")

@@ -18,6 +18,8 @@ from cdp.errors import ConfigurationError, DeclarationError
 from dbt_declarations.contracts import Column, Type, column_type
 from dbt_declarations.expressions import check
 from dbt_declarations.functions import DIALECT
+from dbt_declarations.predicted import TABLES as PREDICTED
+from dbt_declarations.predicted import columns_of
 from dbt_declarations.project import PROFILE
 from dbt_declarations.scope import AS_OF, ExpressionError, Scope
 from dbt_declarations.sql import render
@@ -81,14 +83,21 @@ class Warehouse:
             scores |= {score: Column(score, "number"), f"{score}_grade": Column(f"{score}_grade", "text")}
         namespaces: dict[str, dict[str, Column]] = {n: of(table) for n, table in PROFILE.items()}
         namespaces |= {"lifecycle": stages, "tag": of("person_tags"), "score": scores}
+        for namespace, table in PREDICTED.items():
+            scored = names(f"select distinct model from {tables[table]} order by 1") if table in tables else []
+            namespaces |= {namespace: columns_of(dict.fromkeys(scored, (namespace, True)))[namespace]}
         namespaces["segment"] = {n: Column(n, "boolean") for n in sorted(segments)}
         listed = names("select distinct list from segments.person_list order by 1") if "person_list" in tables else []
         return cls(con, as_of, Scope(namespaces, segments=segments, lists=frozenset(listed)), tables)
 
     def typed(self, expression: str, where: str) -> Typed:
         """A checked condition. Raises DeclarationError that names `where`."""
+        return self.value(expression, where, "boolean")
+
+    def value(self, expression: str, where: str, *wanted: Type) -> Typed:
+        """A checked expression of one of the wanted types, or of any. Raises DeclarationError that names `where`."""
         try:
-            return check(expression, self.scope, ("boolean",))
+            return check(expression, self.scope, wanted)
         except ExpressionError as error:
             raise DeclarationError(error.what, where=where, expected=error.expected, fix=error.fix) from None
 

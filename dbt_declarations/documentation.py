@@ -67,11 +67,20 @@ def _tags(tags: Sequence[CheckedTag]) -> list[dict[str, Any]]:
             contract=True,
         ),
         _model("tag_allowed_value", "Values that manual tags may have. One row is one value of a tag."),
+        _model(
+            "tag_wecom", "Tags of the WeCom library that stand for manual tags. One row is one of them, as group/tag."
+        ),
         _model("int_tags__person_gathered", "What tags are computed from. One row is one person.", [_PERSON]),
         _model(
             "int_tags__person_tagged", "The wide pass: each tag and since when. One row is one person.", key=_PERSON
         ),
         _model("int_tags__tags_unpivoted", "Tags that say something. One row is one person and tag.", [_PERSON]),
+    ]
+    models += [
+        _model(
+            f"int_tags__{o}s_digested", f"What is read of {o} facts, as a digest. One row is one person.", key=_PERSON
+        )
+        for o in tables
     ]
     return models + [
         _model(f"int_tags__{o}s_aggregated", f"The pass over {o} facts. One row is one person with facts.", key=_PERSON)

@@ -79,30 +79,39 @@ def measure_type(aggregate: str, of: Type | None) -> Type:
     return of or "null"
 
 
-def pass_over(over: str, measures: Sequence[Measure], points: Sequence[DecayedPoints] = ()) -> str:
+def pass_over(
+    over: str,
+    measures: Sequence[Measure],
+    points: Sequence[DecayedPoints] = (),
+    *,
+    source: str = "",
+    audience: str = "",
+) -> str:
     """The select with one row per person that has a fact that counts; columns `<name>` and `<name>__at`, or
     `<name>__points`, `<name>__count`, `<name>__last`.
 
     Declarations that ask for the same kinds of facts (`event_name = 'x'`, `event_name in (...)`) are computed together
-    from those facts alone; with several such groups there is a row for each person of the audience.
+    from those facts alone; with several such groups there is a row for each person of the audience. `source`: a table to read instead of
+    all facts. `audience`: a table of persons that each have a row, which begins with all columns of that table.
     """
     facts = FACTS[over]
+    source = source or ref(facts.model)
     groups: dict[tuple[str, ...], tuple[list[Measure], list[DecayedPoints]]] = {}
     for measure in measures:
         groups.setdefault(kinds_asked_for(measure.selection.where, facts), ([], []))[0].append(measure)
     for point in points:
         groups.setdefault(kinds_asked_for(point.selection.where, facts), ([], []))[1].append(point)
-    if len(groups) == 1:
+    if len(groups) == 1 and not audience:
         ((kinds, (ours, our_points)),) = groups.items()
-        return "with " + ",\n".join(_group(facts, kinds, ours, our_points, "")) + "\nselect * from final"
+        return "with " + ",\n".join(_group(facts, source, kinds, ours, our_points, "")) + "\nselect * from final"
     ctes: list[str] = []
     joins: list[str] = []
-    columns = ["audience.person_id"]
+    columns = ["audience.*" if audience else "audience.person_id"]
     for number, (kinds, (ours, our_points)) in enumerate(sorted(groups.items()), start=1):
-        ctes += _group(facts, kinds, ours, our_points, f"_{number}")
+        ctes += _group(facts, source, kinds, ours, our_points, f"_{number}")
         joins.append(f"left join final_{number} on final_{number}.person_id = audience.person_id")
         columns.append(f"final_{number}.* exclude (person_id)")
-    joined = f"select {', '.join(columns)} from {ref('audience')} as audience " + "\n".join(joins)
+    joined = f"select {', '.join(columns)} from {audience or ref('audience')} as audience " + "\n".join(joins)
     return "with " + ",\n".join([*ctes, f"final as ({joined})"]) + "\nselect * from final"
 
 
@@ -126,7 +135,12 @@ def kinds_asked_for(where: Typed | None, facts: Facts) -> tuple[str, ...]:
 
 
 def _group(
-    facts: Facts, kinds: tuple[str, ...], measures: Sequence[Measure], points: Sequence[DecayedPoints], suffix: str
+    facts: Facts,
+    table: str,
+    kinds: tuple[str, ...],
+    measures: Sequence[Measure],
+    points: Sequence[DecayedPoints],
+    suffix: str,
 ) -> list[str]:
     """The steps for declarations that ask for the same kinds of facts; the last is `final<suffix>`."""
     selections = {m.name: m.selection for m in measures} | {p.name: p.selection for p in points}
@@ -139,7 +153,7 @@ def _group(
     known += [f"facts.{name(facts.at)} > {AS_OF} - interval {oldest} hour"] if oldest else []
     known += [f"facts.{name(facts.kind)} in ({', '.join(text(k) for k in kinds)})"] if kinds and facts.kind else []
     numbers = sorted({s.window_sessions for s in selections.values() if s.window_sessions})
-    source = f"{ref(facts.model)} as facts{_since_sessions(numbers)}"
+    source = f"{table} as facts{since_sessions(numbers)}"
     matched = f"select {', '.join(columns)}\nfrom {source}\nwhere {' and '.join(known)}"
     any_of = " or ".join(name(f"if__{n}") for n in sorted(selections))
     aggregates = [a for m in measures if m.aggregate != "most_frequent" for a in _aggregates(m, facts.key)]
@@ -162,7 +176,7 @@ def _group(
     return [*ctes, f"final{suffix} as (select aggregated{suffix}.*{picked} from aggregated{suffix}{joined})"]
 
 
-def _since_sessions(numbers: Sequence[int]) -> str:
+def since_sessions(numbers: Sequence[int]) -> str:
     """A join that brings, for each number n, when the person's nth last session began."""
     if not numbers:
         return ""
@@ -200,6 +214,7 @@ def _aggregates(measure: Measure, key: tuple[str, ...]) -> list[str]:
         "first": f"arg_min({value}, {order}) {known}",
         "last": f"arg_max({value}, {order}) {known}",
         "days_since": f"date_sub('day', max(fact_at) {chosen}, {AS_OF})",
+        "moment": f"max(fact_at) {chosen}",
         "collect": f"list_sort(list(distinct cast({value} as varchar)) {known})",
     }[measure.aggregate]
     counted = chosen if measure.of is None else known

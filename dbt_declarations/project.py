@@ -16,6 +16,7 @@ from cdp.errors import DeclarationError
 from dbt_declarations.contracts import Column, Contract, read_contracts
 from dbt_declarations.expressions import check
 from dbt_declarations.kinds import Defaults, Lifecycle, ScoreFile, Segment, TagFile
+from dbt_declarations.predicted import Models, columns_of, read_predicted
 from dbt_declarations.scope import ExpressionError, Scope
 from dbt_declarations.value_types import Typed
 
@@ -80,6 +81,7 @@ class Project:
     segment_models: dict[str, Path]
     problems: Problems
     lists: frozenset[str] = frozenset()
+    predicted: Models = field(default_factory=dict)
 
     def broken(self, folder: str) -> dict[str, Column]:
         """Declarations that could not be read: they have a name, and whoever uses it is not wrong because of them."""
@@ -108,7 +110,7 @@ class Project:
         for machine in self.lifecycle.value.models if self.lifecycle else []:
             stages[f"{machine.name}_stage"] = Column(f"{machine.name}_stage", "text")
             stages[f"{machine.name}_entered_at"] = Column(f"{machine.name}_entered_at", "timestamp")
-        return {**namespaces, "lifecycle": stages}
+        return {**namespaces, "lifecycle": stages, **columns_of(self.predicted)}
 
     def fact_scope(self, over: str) -> Scope:
         """The columns of one table of facts."""
@@ -119,6 +121,8 @@ class Project:
 def load_project(dbt_dir: Path) -> Project:
     """Read every declaration. What is wrong in a file goes to `problems`; the other files are still read."""
     problems = Problems()
+    predicted, unnameable = read_predicted(dbt_dir)
+    problems.errors += unnameable
     return Project(
         dbt_dir=dbt_dir,
         contracts=_contracts(dbt_dir, problems),
@@ -131,6 +135,7 @@ def load_project(dbt_dir: Path) -> Project:
         segment_models=_handwritten(dbt_dir / "models" / "segments", "segment_", problems),
         problems=problems,
         lists=_lists(dbt_dir / "seeds" / "segments" / "person_lists.csv"),
+        predicted=predicted,
     )
 
 

@@ -25,7 +25,7 @@ class Scope:
     """Namespaces of columns. A name without a prefix is looked up in all but those of `qualified_only`."""
 
     namespaces: dict[str, dict[str, Column]]
-    qualified_only: frozenset[str] = frozenset({"account"})
+    qualified_only: frozenset[str] = frozenset({"account", "prediction", "account_prediction"})
     segments: frozenset[str] = frozenset()
     lists: frozenset[str] = frozenset()
     facts: bool = False
@@ -69,5 +69,5 @@ class Scope:
         if name in self.hints:
             return self.hints[name]
         near = suggest(name, sorted({c for n, cols in self.namespaces.items() for c in cols}))
-        elsewhere = [n for n in self.qualified_only & set(self.namespaces) if name in self.namespaces[n]]
+        elsewhere = sorted(n for n in self.qualified_only & set(self.namespaces) if name in self.namespaces[n])
         return f'did you mean "{elsewhere[0]}.{name}"?' if elsewhere else near

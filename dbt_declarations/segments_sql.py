@@ -13,7 +13,7 @@ from dbt_declarations.kinds import Segment
 from dbt_declarations.kinds.segments import HOLDOUT
 from dbt_declarations.segments import CheckedSegment, uses
 from dbt_declarations.sql import constants, finish, name, ref, render, text, while_active
-from dbt_declarations.wide import base
+from dbt_declarations.wide import NUMBER, base
 
 WIDE = "int_segments__person_evaluated"
 BUCKETS = 10_000  # a hundredth of a percent
@@ -40,7 +40,10 @@ def segment_models(segments: Sequence[CheckedSegment], handwritten: Sequence[str
     return {
         WIDE: finish(wide(segments), schema="segments", what="One row: a person, one column per declared segment."),
         "int_segments__members": finish(
-            _members(segments, handwritten), schema="segments", what="One row: a segment and a person in it at as_of."
+            _members(segments, handwritten),
+            schema="segments",
+            what="One row: a segment and a person in it at as_of.",
+            materialized="view",
         ),
         "segment": finish(_catalogue(segments, handwritten), schema="segments", what="One row: a segment."),
     }
@@ -48,10 +51,31 @@ def segment_models(segments: Sequence[CheckedSegment], handwritten: Sequence[str
 
 def wide(segments: Sequence[CheckedSegment]) -> str:
     """The select with one row per person: a column for each segment and each of its parts."""
+    own = {n for s in segments for n in (s.segment.name, *s.segment.parts)}
+    ctes, last = _layers(segments)
+    listed = "".join(f", {name(f'segment__{n}')} as {name(n)}" for n in sorted(own))
+    ctes.append(f"final as (select person_id, person_number{listed} from {last})")
+    return "with " + ",\n".join(ctes) + "\nselect * from final"
+
+
+def placement(segments: Sequence[CheckedSegment], asked: CheckedSegment) -> str:
+    """The select of who fits the segments of a group (`fits__<name>`), and of the place of each person in the order of the asked
+    segment's limit (`place`, among those who fit), with the columns that the order is made from."""
+    ctes, last = _layers(segments)
+    columns = [name(f"fits__{s.segment.name}") for s in segments]
+    if asked.segment.limit and asked.order_by:
+        columns += [name(f"{n}__{c}") for n, c in sorted(asked.order_by.reads)]
+        columns.append(f"{_place_in_order(asked)} as place")
+    ctes.append(f"final as (select person_id, {', '.join(dict.fromkeys(columns))} from {last})")
+    return "with " + ",\n".join(ctes) + "\nselect * from final"
+
+
+def _layers(segments: Sequence[CheckedSegment]) -> tuple[list[str], str]:
+    """The steps of the wide pass, and the name of the last one."""
     by_name = {s.segment.name: s for s in segments}
     own = {n for s in segments for n in (s.segment.name, *s.segment.parts)}
     reads = {r for s in segments for r in s.reads if r[0] != "segment" or r[1] not in own}
-    ctes = [f"layer_0 as ({base(reads)})"]
+    ctes = [f"layer_0 as ({base(reads, [NUMBER])})"]
     last = "layer_0"
     for position, layer in enumerate(layers(uses(segments)), start=1):
         steps = [
@@ -62,9 +86,7 @@ def wide(segments: Sequence[CheckedSegment]) -> str:
                 following = f"layer_{position}_{number}"
                 ctes.append(f"{following} as (select *, {', '.join(columns)} from {last})")
                 last = following
-    listed = "".join(f", {name(f'segment__{n}')} as {name(n)}" for n in sorted(own))
-    ctes.append(f"final as (select person_id{listed} from {last})")
-    return "with " + ",\n".join(ctes) + "\nselect * from final"
+    return ctes, last
 
 
 def _fitting(segment: CheckedSegment) -> list[str]:
@@ -87,13 +109,19 @@ def _fitting(segment: CheckedSegment) -> list[str]:
 
 
 def _within_limit(segment: CheckedSegment) -> list[str]:
-    limit, order_by = segment.segment.limit, segment.order_by
-    if limit is None or order_by is None:
+    limit = segment.segment.limit
+    if limit is None or segment.order_by is None:
         return []
     fits = name(f"fits__{segment.segment.name}")
+    return [f"{fits} and {_place_in_order(segment)} <= {limit.most} as {name(f'chosen__{segment.segment.name}')}"]
+
+
+def _place_in_order(segment: CheckedSegment) -> str:
+    """A person's place in the order of the segment's limit, among those who fit."""
+    limit, order_by = segment.segment.limit, segment.order_by
+    assert limit is not None and order_by is not None  # noqa: S101 - callers look first
     order = f"{render(order_by)} {'desc' if limit.descending else 'asc'} nulls last, person_id asc"
-    ranked = f"row_number() over (partition by {fits} order by {order}) <= {limit.most}"
-    return [f"{fits} and {ranked} as {name(f'chosen__{segment.segment.name}')}"]
+    return f"row_number() over (partition by {name(f'fits__{segment.segment.name}')} order by {order})"
 
 
 def _in_or_held(segment: CheckedSegment) -> list[str]:
@@ -126,16 +154,18 @@ def _buckets(percent: float) -> int:
 
 def _members(segments: Sequence[CheckedSegment], handwritten: Sequence[str]) -> str:
     selects = [
-        f"select {text(n)} as segment, person_id from {ref(WIDE)} where {name(n)}"
+        f"select {text(n)} as segment, person_id, person_number from {ref(WIDE)} where {name(n)}"
         for s in segments
         for n in (s.segment.name, *s.segment.parts)
     ]
     selects += [
-        f"select distinct {text(n)} as segment, members.person_id from {ref(f'segment_{n}')} as members"
+        f"select distinct {text(n)} as segment, members.person_id, md5_number_lower(members.person_id) as person_number from {ref(f'segment_{n}')} as members"
         f" inner join {ref('audience')} as audience on audience.person_id = members.person_id"
         for n in sorted(handwritten)
     ]
-    return "\nunion all\n".join(selects) or constants((("segment", "varchar"), ("person_id", "varchar")), [])
+    return "\nunion all\n".join(selects) or constants(
+        (("segment", "varchar"), ("person_id", "varchar"), ("person_number", "ubigint")), []
+    )
 
 
 def _catalogue(segments: Sequence[CheckedSegment], handwritten: Sequence[str]) -> str:

@@ -11,18 +11,8 @@ from sqlglot import exp
 
 from cdp.settings import Settings
 from cdp.sources import active_sources, raw_table
-from dbt_declarations.conformed import (
-    Provider,
-    identifier_types,
-    incremental_config,
-    load_shapes,
-    model_name,
-    providers,
-    rejection_sql,
-    shape_properties,
-    shape_sql,
-    where,
-)
+from dbt_declarations.conformed import Provider, identifier_types, load_shapes, model_name, providers
+from dbt_declarations.conformed_sql import incremental_config, rejection_sql, shape_properties, shape_sql, where
 from dbt_declarations.properties import HEADER, properties_file
 
 CONFORMED = Path("models/generated/conformed")

@@ -89,6 +89,7 @@ def finish(select: str, *, schema: str, what: str, materialized: str = "table", 
     formatted = sqlglot.parse_one(select, dialect=DIALECT).sql(
         dialect=DIALECT, pretty=True, comments=False, normalize_functions="lower"
     )
+    formatted = formatted.replace("ref__this__", "{{ this }}")
     formatted = re.sub(r'"?\bref__(\w+)"?', r"{{ ref('\1') }}", formatted)
     formatted = formatted.replace(AS_OF, "{{ as_of() }}")
     config = f"{{{{ config(materialized='{materialized}', schema='{schema}') }}}}\n\n"

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cdp.declarations import Document
+from cdp.declarations import Document, suggest
 from cdp.errors import DeclarationError
 from dbt_declarations.contracts import Column, Type
 from dbt_declarations.exclusive import yields_to
+from dbt_declarations.expressions import check
 from dbt_declarations.facts import Measure, Selection, measure_type
 from dbt_declarations.graph import cycles, layers
-from dbt_declarations.kinds import AttributeTag, ManualTag, RuleTag, StatisticalTag
+from dbt_declarations.kinds import AttributeTag, ManualTag, MinedTag, RuleTag, StatisticalTag
 from dbt_declarations.kinds.base import Dated
 from dbt_declarations.kinds.tags import ZERO_BY_DEFAULT
+from dbt_declarations.predicted import OUTPUTS
 from dbt_declarations.project import Project, declared, duplicates
 from dbt_declarations.scope import Scope
 from dbt_declarations.value_types import Typed
@@ -43,11 +45,13 @@ class CheckedTag:
     measure: tuple[str, Measure] | None = None
     yields_to: tuple[str, ...] = ()
     pii: str = "none"
+    known_at: Typed | None = None  # since when, where neither facts nor the profile say it
 
     @property
     def reads(self) -> frozenset[tuple[str, str]]:
         """The columns that the value is computed from in the wide pass."""
         typed = [self.value] if self.value else [when for when, _ in self.cases]
+        typed += [self.known_at] if self.known_at else []
         return frozenset().union(*(t.reads for t in typed), {("tag", n) for n in self.yields_to})
 
     @property
@@ -59,7 +63,7 @@ class CheckedTag:
     @property
     def is_computed(self) -> bool:
         """Whether the wide pass computes it (the others are joined to the pass)."""
-        return self.kind in ("attribute", "rule")
+        return self.kind in ("attribute", "rule", "mined")
 
     @property
     def zero(self) -> str | None:
@@ -170,6 +174,8 @@ def _first_step(project: Project, document: Document[Any], profile: Scope) -> Ch
         return CheckedTag(tag.name, tag.type, _day(value.type), tag, value=value)
     if isinstance(tag, StatisticalTag):
         return _statistical(project, document, tag)
+    if isinstance(tag, MinedTag):
+        return mined(project, document, tag, profile)
     if isinstance(tag, ManualTag):
         kinds: dict[str, Type] = {
             "number": "number",
@@ -215,6 +221,43 @@ def _rule(project: Project, document: Document[Any], scope: Scope) -> CheckedTag
         if when is not None:
             cases.append((when, case.value))
     return CheckedTag(tag.name, tag.type, "text", tag, cases=tuple(cases), otherwise=tag.otherwise)
+
+
+def mined(project: Project, document: Document[Any], tag: MinedTag, profile: Scope) -> CheckedTag | None:
+    """The tag of what a model says. An output that the model does not have is noted."""
+    namespace, has_value = project.predicted.get(tag.model, ("", False))
+    if not namespace:
+        known = sorted(project.predicted)
+        project.problems.errors.append(
+            document.error(
+                ("model",),
+                f'there is no model "{tag.model}"',
+                expected="one of " + ", ".join(known) if known else "a file scores/models/<name>.yml",
+                fix=suggest(tag.model, known),
+            )
+        )
+        return None
+    if tag.output in ("expected_orders", "expected_value") and not has_value:
+        project.problems.errors.append(
+            document.error(
+                ("output",), f'is "{tag.output}", which {tag.model} does not say', expected="probability or decile"
+            )
+        )
+        return None
+    ending = next(e for e, (output, _) in OUTPUTS.items() if output == tag.output)
+    said = check(f"{namespace}.{tag.model}{ending}", profile)
+    at = check(f"{namespace}.{tag.model}_scored_at", profile)
+    if tag.bands is None:
+        return CheckedTag(tag.name, tag.type, said.type, tag, value=said, known_at=at)
+    cases = tuple(
+        (check(f"{namespace}.{tag.model}{ending} >= {band.at_least!r}", profile, ("boolean",)), band.value)
+        for band in tag.bands
+        if band.at_least is not None
+    )
+    last = tag.bands[-1]
+    rest = check(f"{namespace}.{tag.model}{ending} is not null", profile, ("boolean",))
+    cases += ((rest, last.value),) if last.at_least is None else ()
+    return CheckedTag(tag.name, tag.type, "text", tag, cases=cases, known_at=at)
 
 
 def _check_type(project: Project, document: Document[Any], found: Type, declared_type: str | None) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dbt_declarations.facts import Measure, pass_over
+from dbt_declarations.facts import Measure
 from dbt_declarations.scope import AS_OF
 from dbt_declarations.sql import DATA_TYPES, constants, finish, name, ref, render, text, while_active
 from dbt_declarations.tags import VALUE_TYPES, CheckedTag, tag_layers
-from dbt_declarations.wide import base
+from dbt_declarations.touched import fact_model, kept_models
+from dbt_declarations.wide import NUMBER, base
 
 GATHERED = "int_tags__person_gathered"
 WIDE = "int_tags__person_tagged"
@@ -28,23 +29,13 @@ CATALOGUE = (
 )
 
 
-def fact_model(over: str) -> str:
-    """Name of the model with the aggregates over one table of facts."""
-    return f"int_tags__{over}s_aggregated"
-
-
 def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
     """SQL by model name."""
     by_table: dict[str, list[Measure]] = {}
     for tag in tags:
         if tag.measure:
             by_table.setdefault(tag.measure[0], []).append(tag.measure[1])
-    models = {
-        fact_model(over): finish(
-            pass_over(over, measures), schema="tags", what=f"One row: a person with facts ({over}) that count for tags."
-        )
-        for over, measures in sorted(by_table.items())
-    }
+    models = {n: sql for over, measures in sorted(by_table.items()) for n, sql in kept_models(over, measures).items()}
     models[GATHERED] = finish(
         _gathered(tags),
         schema="tags",
@@ -55,8 +46,13 @@ def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
     models["int_tags__tags_unpivoted"] = finish(
         _unpivoted(tags), schema="tags", what="One row: a person and a tag.", materialized="view"
     )
-    models["person_tags"] = finish(_person_tags(tags), schema="tags", what="One row: a person, one column per tag.")
+    models["person_tags"] = finish(
+        _person_tags(tags), schema="tags", what="One row: a person, one column per tag.", materialized="view"
+    )
     models["tag"] = finish(_catalogue(tags), schema="tags", what="One row: a tag.")
+    models["tag_wecom"] = finish(
+        _wecom(tags), schema="tags", what="One row: a tag of the WeCom library that stands for a manual tag's value."
+    )
     models["tag_allowed_value"] = finish(_allowed(tags), schema="tags", what="One row: a value a manual tag may have.")
     return models
 
@@ -70,7 +66,7 @@ def _gathered(tags: Sequence[CheckedTag]) -> str:
     """What the expressions read, and the tags that need none: a view, so that both steps are one pass."""
     reads = {r for t in tags for r in t.reads if r[0] != "tag"} | {_LAST_SEEN}
     columns, joins = _joined([t for t in tags if not t.is_computed])
-    ctes = [*_manual(tags), f"final as ({base(reads, columns, joins)})"]
+    ctes = [*_manual(tags), f"final as ({base(reads, [NUMBER, *columns], joins)})"]
     return "with " + ",\n".join(ctes) + "\nselect * from final"
 
 
@@ -83,7 +79,7 @@ def _wide(tags: Sequence[CheckedTag]) -> str:
         ]
         ctes.append(f"layer_{position} as (select *, {', '.join(computed)} from layer_{position - 1})")
     final = "".join(f", {name(f'tag__{t.name}')}, {name(f'since__{t.name}')}" for t in tags)
-    ctes.append(f"final as (select person_id{final} from layer_{len(layers)})")
+    ctes.append(f"final as (select person_id, person_number{final} from layer_{len(layers)})")
     return "with " + ",\n".join(ctes) + "\nselect * from final"
 
 
@@ -95,6 +91,8 @@ def _joined(tags: Sequence[CheckedTag]) -> tuple[list[str], list[str]]:
         if tag.measure:
             alias, source = f"facts_{tag.measure[0]}", name(tag.name)
             value = f"{alias}.{source}"
+            if tag.measure[1].aggregate == "days_since":
+                value = f"date_sub('day', {value}, {AS_OF})"
             since = f"{alias}.{name(f'{tag.name}__at')}"
             joins[f"left join {ref(fact_model(tag.measure[0]))} as {alias} on {alias}.person_id = person.person_id"] = (
                 None
@@ -146,7 +144,10 @@ def _value(tag: CheckedTag) -> str:
 
 
 def _since(tag: CheckedTag) -> str:
-    """The newest of what the value rests on: the facts behind other tags, the profile for everything else."""
+    """The newest of what the value rests on: the facts behind other tags, the profile for everything else; of what a model
+    says, the moment of the scoring."""
+    if tag.known_at:
+        return _not_after(render(tag.known_at))
     others = sorted(name(f"since__{c}") for ns, c in tag.reads if ns == "tag")
     if not others or any(ns != "tag" for ns, _ in tag.reads):
         others.append(name("__".join(_LAST_SEEN)))
@@ -163,12 +164,12 @@ def _unpivoted(tags: Sequence[CheckedTag]) -> str:
         column = name(f"tag__{tag.name}")
         counts = f"{column} is not null" if tag.zero is None else (column if tag.zero == "false" else f"{column} <> 0")
         selects.append(
-            f"select person_id, {text(tag.name)} as tag, {_as_text(tag, column)} as value,"
+            f"select person_id, person_number, {text(tag.name)} as tag, {_as_text(tag, column)} as value,"
+            f" {_as_text(tag, column) if kept(tag) == 'values' else 'cast(null as varchar)'} as kept_value,"
             f" least({name(f'since__{tag.name}')}, {AS_OF}) as since_at from {ref(WIDE)} where {counts}"
         )
-    empty = constants(
-        (("person_id", "varchar"), ("tag", "varchar"), ("value", "varchar"), ("since_at", "timestamp")), []
-    )
+    columns = (("person_id", "varchar"), ("person_number", "ubigint"), ("tag", "varchar"), ("value", "varchar"))
+    empty = constants((*columns, ("kept_value", "varchar"), ("since_at", "timestamp")), [])
     return "\nunion all\n".join(selects) or empty
 
 
@@ -196,11 +197,27 @@ def _catalogue(tags: Sequence[CheckedTag]) -> str:
             told = [tag.declaration.owner, tag.declaration.description, tag.declaration.refresh, group]
             told += [tag.declaration.since, tag.declaration.expires]
         value_type = VALUE_TYPES[tag.type]
-        kept = getattr(tag.declaration, "history", None) or ("assignments" if value_type == "number" else "values")
-        rows.append([tag.name, value_type, tag.kind, *told[:3], tag.pii, told[3], kept, *told[4:]])
+        rows.append([tag.name, value_type, tag.kind, *told[:3], tag.pii, told[3], kept(tag), *told[4:]])
     return constants(CATALOGUE, rows)
+
+
+def kept(tag: CheckedTag) -> str:
+    """What tag_history keeps of a tag: values, assignments or none."""
+    return getattr(tag.declaration, "history", None) or (
+        "assignments" if VALUE_TYPES[tag.type] == "number" else "values"
+    )
 
 
 def _allowed(tags: Sequence[CheckedTag]) -> str:
     rows = [[t.name, v] for t in tags for v in sorted(getattr(t.declaration, "allowed_values", None) or [])]
     return constants((("tag", "varchar"), ("value", "varchar")), rows)
+
+
+def _wecom(tags: Sequence[CheckedTag]) -> str:
+    columns = (("tag", "varchar"), ("value", "varchar"), ("wecom_tag", "varchar"))
+    rows = [
+        [t.name, value, wecom_tag]
+        for t in tags
+        for wecom_tag, value in sorted((getattr(t.declaration, "wecom", None) or {}).items())
+    ]
+    return constants(columns, rows)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dbt_declarations.predicted import TABLES, output_of
 from dbt_declarations.sql import name, ref, text
 
 _SIMPLE = {"trait": "person_traits", "touch": "person_touch", "rfm": "person_rfm", "tag": "person_tags"}
+
+# The person's number, for histories with a row per person and tag (segment): models/profiles/person_number.sql
+NUMBER = "md5_number_lower(person.person_id) as person_number"
 
 
 def base(reads: Iterable[tuple[str, str]], extra_columns: Iterable[str] = (), extra_joins: Iterable[str] = ()) -> str:
@@ -44,6 +48,11 @@ def _place(namespace: str, column: str) -> tuple[str, str]:
         score, source = (column.removesuffix("_grade"), "grade") if column.endswith("_grade") else (column, "points")
         alias = f"score_{score}"
         return f"{name(alias)}.{source}", _join("person_score", alias, only=f"score = '{score}'")
+    if namespace in TABLES:
+        model, source = output_of(column)
+        alias = f"{namespace}_{model}"
+        key = "account_key" if namespace == "account_prediction" else "person_id"
+        return f"{name(alias)}.{source}", _join(TABLES[namespace], alias, key=key, only=f"model = {text(model)}")
     if namespace == "segment":
         alias = f"segment_{column}"
         distinct = f"left join (select distinct person_id from {ref(alias)}) as {name(alias)}"

@@ -105,13 +105,14 @@ def explain(
     """
     from dbt_declarations.ask import known, members
     from dbt_declarations.ask import person as named
+    from dbt_declarations.explaining import steps as explained
 
     with _warehouse() as warehouse:
         known(warehouse, segment)
         person_id = named(warehouse, person)
         since = next((at for p, at in members(warehouse, segment, None) if p == person_id), None)
-        declared = _declaration(segment)
-        steps = list(_steps(warehouse, person_id, declared)) if declared else []
+        declared, group = _declaration(segment)
+        steps = list(explained(warehouse, person_id, declared, group)) if declared else []
     hidden = set() if show_pii else _personal()
     if json_:
         data = [{"key": key, **_leaf(leaf, hidden)} for key, leaf in steps]
@@ -168,42 +169,19 @@ def _warehouse() -> Iterator[Warehouse]:
         yield Warehouse.open(con, settings.resolve_as_of())
 
 
-def _declaration(segment: str) -> Segment | None:
-    """The declaration of a segment or of the one it is a part of; None for one that is written by hand."""
-    from cdp.declarations import load
+def _declaration(segment: str) -> tuple[Segment | None, list[Segment]]:
+    """The declaration of a segment or of the one it is a part of (None for one that is written by hand), and all of its group."""
+    from cdp.declarations import load, load_folder
     from cdp.settings import get_settings
     from dbt_declarations.kinds import Segment
 
-    path = get_settings().dbt_dir / "segments" / f"{segment.split('__', 1)[0]}.yml"
-    return load(path, Segment).value if path.exists() else None
-
-
-def _steps(warehouse: Warehouse, person_id: str, declared: Segment) -> Iterator[tuple[str, Leaf]]:
-    from dbt_declarations.ask import Leaf
-    from dbt_declarations.ask import explain as explained
-
-    accounts = {f"accounts.{k}": getattr(declared.accounts, k, None) for k in ("any", "all", "none")}
-    for key, text in {
-        "where": declared.where,
-        "include": declared.include,
-        "exclude": declared.exclude,
-        **accounts,
-    }.items():
-        for leaf in explained(warehouse, person_id, text, key) if text else ():
-            yield key, leaf
-    if declared.group:
-        yield "group", Leaf(0, f"no segment of {declared.group} before priority {declared.priority} fits", None)
-    if declared.limit:
-        yield "limit", Leaf(0, f"among the first {declared.limit.most} by {declared.limit.order_by}", None)
-    if declared.holdout:
-        from dbt_declarations.segments_sql import bucket
-
-        key = declared.holdout.key or declared.name
-        drawn = warehouse.con.execute(
-            f"select {bucket(key, 'holdout')} from (select ? as person_id)", [person_id]
-        ).fetchall()[0][0]
-        held = drawn < declared.holdout.percent * 100
-        yield "holdout", Leaf(0, f"drawn {drawn / 100:.2f}, held out below {declared.holdout.percent:g}", held)
+    folder = get_settings().dbt_dir / "segments"
+    path = folder / f"{segment.split('__', 1)[0]}.yml"
+    if not path.exists():
+        return None, []
+    declared = load(path, Segment).value
+    group = [d.value for d in load_folder(folder, Segment) if d.value.group == declared.group] if declared.group else []
+    return declared, group
 
 
 def _leaf(leaf: Leaf, hidden: set[str]) -> dict[str, Any]:

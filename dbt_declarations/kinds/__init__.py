@@ -4,13 +4,14 @@ from dbt_declarations.kinds.base import Defaults
 from dbt_declarations.kinds.lifecycle import Lifecycle
 from dbt_declarations.kinds.scores import PointsScore, RfmScore, ScoreFile
 from dbt_declarations.kinds.segments import Segment
-from dbt_declarations.kinds.tags import AttributeTag, ManualTag, RuleTag, StatisticalTag, Tag, TagFile
+from dbt_declarations.kinds.tags import AttributeTag, ManualTag, MinedTag, RuleTag, StatisticalTag, Tag, TagFile
 
 __all__ = [
     "AttributeTag",
     "Defaults",
     "Lifecycle",
     "ManualTag",
+    "MinedTag",
     "PointsScore",
     "RfmScore",
     "RuleTag",

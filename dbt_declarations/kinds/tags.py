@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, RootModel, model_validator
@@ -111,15 +112,58 @@ class RuleTag(TagBase):
         return self
 
 
+class Band(Declaration):
+    """A named range of what a model says: from `at_least` up to the band above."""
+
+    value: PlainText
+    at_least: Annotated[float, Field(allow_inf_nan=False)] | None = Field(
+        None, description="Only the last band may be without one: it takes the rest."
+    )
+
+
+class MinedTag(TagBase):
+    """The value is what a predictive model says (scores/models/<model>.yml): the number, or the band it falls into."""
+
+    type: Literal["mined"]
+    model: Name = Field(description="A predictive model; one of accounts speaks of all people of the account.")
+    output: Literal["probability", "decile", "expected_orders", "expected_value"] = "probability"
+    bands: list[Band] | None = Field(None, min_length=1, description="From the highest down; without them the number.")
+    value_type: Literal["number", "text"] | None = None
+
+    @model_validator(mode="after")
+    def _falling(self) -> MinedTag:
+        bands = self.bands or []
+        limits = [band.at_least for band in bands]
+        if None in limits[:-1] or any(upper <= lower for upper, lower in pairwise(x for x in limits if x is not None)):
+            raise ValueError("bands: at_least falling from band to band, in every band but perhaps the last")
+        if len({band.value for band in bands}) < len(bands):
+            raise ValueError("each band once")
+        if self.value_type is not None and (self.value_type == "text") != bool(bands):
+            raise ValueError("value_type text with `bands`, number without")
+        return self
+
+
 class ManualTag(TagBase):
-    """People set the value in seeds/tags/manual_tags.csv; the latest row of a person counts."""
+    """People set the value: in seeds/tags/manual_tags.csv, by `cdp tag set`, or as a tag of WeCom; the latest word counts."""
 
     type: Literal["manual"]
     value_type: ValueType
     allowed_values: list[PlainText] | None = Field(None, min_length=1, description="Any value when missing.")
+    wecom: dict[PlainText, PlainText] | None = Field(
+        None, min_length=1, description="Value by name of a tag in the corporation's WeCom tag library (`group/tag`)."
+    )
+
+    @model_validator(mode="after")
+    def _values_allowed(self) -> ManualTag:
+        strange = (
+            sorted(set((self.wecom or {}).values()) - set(self.allowed_values or [])) if self.allowed_values else []
+        )
+        if strange:
+            raise ValueError(f"wecom: values of allowed_values; not among them: {', '.join(strange)}")
+        return self
 
 
-Tag = AttributeTag | StatisticalTag | RuleTag | ManualTag
+Tag = AttributeTag | StatisticalTag | RuleTag | MinedTag | ManualTag
 
 
 class TagFile(RootModel[Annotated[Tag, Field(discriminator="type")]]):

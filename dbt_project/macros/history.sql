@@ -1,6 +1,6 @@
 {#-
-What keeps a history that is made run by run. Its rows have person_id (who it is now), recorded_person_id (who it was when the row
-was written) and the two times of a stay.
+What keeps a history that is made run by run. Its rows have person_number (who it is now), recorded_number (who it was when the row
+was written; both of models/profiles/person_number.sql) and the two times of a stay.
 -#}
 
 {#- A run at as_of first takes back what was recorded at or after as_of: repeating a run changes nothing. -#}
@@ -15,19 +15,19 @@ was written) and the two times of a stay.
 an identifier (models/identity/person_identifier.sql), so who has that identifier now is who the person is now. -#}
 {% macro carry_along() -%}
     {#- outside the condition: dbt gathers references when it parses, and nothing is incremental then -#}
-    {%- set person, person_identifier = ref('person'), ref('person_identifier') -%}
+    {%- set person, person_identifier, numbers = ref('person'), ref('person_identifier'), ref('person_number') -%}
     {% if is_incremental() %}
         update {{ this }} as history
-        set person_id = found.person_id
+        set person_number = found.person_number
         from (
             select
-                gone.recorded_person_id,
-                coalesce(heir.person_id, gone.recorded_person_id) as person_id
+                gone.person_number as recorded_number,
+                coalesce(now.person_number, gone.person_number) as person_number
             from (
-                select distinct recorded_person_id
-                from {{ this }}
-                where recorded_person_id <> person_id
-                    or recorded_person_id not in (select person_id from {{ person }})
+                select *
+                from {{ numbers }}
+                where person_id not in (select person_id from {{ person }})
+                    or person_number in (select recorded_number from {{ this }} where recorded_number <> person_number)
             ) as gone
             left join (
                 select
@@ -35,10 +35,11 @@ an identifier (models/identity/person_identifier.sql), so who has that identifie
                     min(person_id) as person_id
                 from {{ person_identifier }}
                 group by founded_person_id
-            ) as heir on gone.recorded_person_id = heir.founded_person_id
+            ) as heir on gone.person_id = heir.founded_person_id
+            left join {{ numbers }} as now on heir.person_id = now.person_id
         ) as found
-        where history.recorded_person_id = found.recorded_person_id
-            and history.person_id <> found.person_id
+        where history.recorded_number = found.recorded_number
+            and history.person_number <> found.person_number
     {% endif %}
 {%- endmacro %}
 
@@ -51,50 +52,60 @@ with stays as (
 
 -- persons with stays of several; all others have each stay as it was recorded
 joined as (
-    select distinct person_id
+    select distinct person_number
     from stays
-    where recorded_person_id <> person_id
+    where recorded_number <> person_number
 ),
 
 ordered as (
     select
         stays.*,
         max(coalesce({{ exited_at }}, timestamp 'infinity')) over (
-            partition by {{ keyed }}, person_id order by {{ entered_at }}, recorded_person_id
+            partition by {{ keyed }}, person_number order by {{ entered_at }}, recorded_number
             rows between unbounded preceding and 1 preceding
         ) as reaches_to
     from stays
-    semi join joined on stays.person_id = joined.person_id
+    semi join joined on stays.person_number = joined.person_number
 ),
 
 numbered as (
     select
         *,
         count(*) filter (where reaches_to is null or {{ entered_at }} > reaches_to) over (
-            partition by {{ keyed }}, person_id order by {{ entered_at }}, recorded_person_id
+            partition by {{ keyed }}, person_number order by {{ entered_at }}, recorded_number
         ) as stay_number
     from ordered
 ),
 
-final as (
+found as (
     select
         {{ keyed }},
-        person_id,
+        person_number,
         {{ entered_at }},
         {{ exited_at }}
     from stays
-    anti join joined on stays.person_id = joined.person_id
+    anti join joined on stays.person_number = joined.person_number
     union all
     select
         {{ keyed }},
-        person_id,
+        person_number,
         min({{ entered_at }}) as {{ entered_at }},
         nullif(max(coalesce({{ exited_at }}, timestamp 'infinity')), timestamp 'infinity') as {{ exited_at }}
     from numbered
     group by
         {{ keyed }},
-        person_id,
+        person_number,
         stay_number
+),
+
+final as (
+    select
+        {% for key in keys %}found.{{ key }},
+        {% endfor %}numbers.person_id,
+        found.{{ entered_at }},
+        found.{{ exited_at }}
+    from found
+    inner join {{ ref('person_number') }} as numbers on found.person_number = numbers.person_number
 )
 
 select * from final

@@ -18,6 +18,7 @@ class History:
 
     con: duckdb.DuckDBPyConnection
     path: str
+    sql: str = ""  # of a generated model; `path` is then its name
     config: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -40,18 +41,22 @@ class History:
         environment.globals.update(globals_)
         macros = environment.from_string((PROJECT / "macros" / "history.sql").read_text(encoding="utf-8")).module
         environment.globals.update({n: m for n, m in vars(macros).items() if callable(m)})
-        select = environment.from_string((PROJECT / self.path).read_text(encoding="utf-8")).render()
+        text = self.sql or (PROJECT / self.path).read_text(encoding="utf-8")
+        select = environment.from_string(text).render()
         if self.config["materialized"] == "view":
             self.con.execute(f'create or replace view "{self.table}" as {select}')
             return
-        for hook in self.config["pre_hook"]:
+        hooks = self.config.get("pre_hook", ())
+        for hook in [hooks] if isinstance(hooks, str) else hooks:
             statement = environment.from_string(hook).render().strip()
             if statement:
                 self.con.execute(statement)
         if not exists:
             self.con.execute(f'create table "{self.table}" as {select}')
             return
-        key = ", ".join(self.config["unique_key"])
         self.con.execute(f"create or replace temp table fresh as {select}")
-        self.con.execute(f'delete from "{self.table}" where ({key}) in (select ({key}) from fresh)')
+        keys = self.config.get("unique_key", ())
+        key = keys if isinstance(keys, str) else ", ".join(keys)
+        if key:
+            self.con.execute(f'delete from "{self.table}" where ({key}) in (select ({key}) from fresh)')
         self.con.execute(f'insert into "{self.table}" by name select * from fresh')

@@ -27,6 +27,8 @@ create table tags.person_tags as select * from (values ('p1', 5.0::double, 'gold
     as t (person_id, revenue, tier);
 create table scores.score_grade as select 'hot' as score;
 create table scores.person_score as select 'p1' as person_id, 'hot' as score, 7.25::decimal(18, 2) as points, 'A' as grade;
+create table scores.person_prediction as select * from (values ('p1', 0.9, 1), ('p2', 0.2, 2)) as t (person_id, probability, decile), (
+    select 'leaves' as model, null::double as expected_orders, null::double as expected_value, timestamp '2026-02-28' as scored_as_of);
 create table segments.segment as select * from (values ('rich', 'o', null), ('rich__holdout', 'o', 'rich'), ('locals', 'o', null))
     as t (segment, owner, part_of);
 create table segments.int_segments__members as select * from (values ('rich', 'p2'), ('locals', 'p1')) as t (segment, person_id);
@@ -70,6 +72,7 @@ def cdp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         ("in_segment('rich') or in_list('vip')", 2),
         ("score.hot > 7 and hot_grade = 'A' and m_stage = 'won' and days_since(m_entered_at) = 59", 1),
         ("order_count = 2", 3),
+        ("prediction.leaves > 0.5 and prediction.leaves_decile = 1 and days_since(prediction.leaves_scored_at) = 1", 1),
         ("true", 3),
     ],
 )
@@ -133,6 +136,34 @@ def test_explain_tells_each_condition_and_hides_personal_data(cdp: Any) -> None:
     assert "b@x.example" in cdp("explain", "p2", "rich", "--show-pii")[1]
     assert "not in rich" in cdp("explain", "p1", "rich")[1]
     assert cdp("explain", "nobody", "rich")[0].exit_code == 2
+
+
+def test_explain_tells_who_comes_before_and_the_place_in_a_limit(cdp: Any, tmp_path: Path) -> None:
+    """Of a group: which earlier segment fits. Of a limit: the place in its order among those who fit, with the values."""
+    own = settings(tmp_path)
+    with duckdb.connect(str(own.warehouse_path)) as con:
+        con.execute(
+            "insert into segments.segment values ('gold', 'o', null), ('silver', 'o', null), ('few', 'o', null)"
+        )
+    write(own.dbt_dir, "segments/gold.yml", "where: revenue > 20\ngroup: club\npriority: 1\n")
+    write(own.dbt_dir, "segments/silver.yml", "where: revenue > 0\ngroup: club\npriority: 2\n")
+    write(own.dbt_dir, "segments/few.yml", "where: order_count = 2\nlimit: {most: 1, order_by: revenue}\n")
+
+    def told(person: str, segment: str) -> list[Any]:
+        code, out = cdp("explain", person, segment, "--json")
+        assert code == 0, code
+        conditions = json.loads(out)["conditions"]
+        return [(c["key"], c["condition"], c["holds"], c["values"]) for c in conditions][1:]
+
+    assert told("p2", "silver") == [("group", "gold (priority 1) does not fit", False, {})]
+    assert told("p1", "silver") == [("group", "gold (priority 1) does not fit", True, {})]
+    assert told("p2", "gold") == []
+    places = {person: told(person, "few")[0] for person in ("p1", "p2")}
+    said = "among the first 1 by revenue: is number {}"
+    assert places == {
+        "p2": ("limit", said.format(1), True, {"tag.revenue": 50.0}),
+        "p1": ("limit", said.format(2), False, {"tag.revenue": 5.0}),
+    }
 
 
 def test_sizes_and_overlap(cdp: Any, tmp_path: Path) -> None:

@@ -38,13 +38,20 @@ def fill(
     db.execute(
         "create or replace table person_identifier (person_id varchar, identifier_type varchar, identifier_value varchar)"
     )
-    db.execute("create or replace table int_segments__members (segment varchar, person_id varchar)")
-    db.execute("create or replace table tag_assignment (person_id varchar, tag varchar, value varchar)")
+    db.execute("create or replace table member (segment varchar, person_id varchar)")
+    db.execute("create or replace table tagged (person_id varchar, tag varchar, value varchar)")
     found = [(founded(f), i) for f, identifiers in sorted(persons.items()) for i in sorted(identifiers)]
     insert(db, "person", sorted({(p,) for p, _ in found}))
     insert(db, "person_identifier", [(p, "email", i) for p, i in found])
-    insert(db, "int_segments__members", sorted(members))
-    insert(db, "tag_assignment", tagged)
+    insert(db, "member", sorted(members))
+    insert(db, "tagged", tagged)
+    History(db, "models/profiles/person_number.sql").run("")
+    db.execute(
+        "create or replace view int_segments__members as select * from member inner join person_number using (person_id)"
+    )
+    kept = "case when tag = 'tier' then value end as kept_value"
+    unpivoted = f"select *, {kept} from tagged inner join person_number using (person_id)"
+    db.execute(f"create or replace view int_tags__tags_unpivoted as {unpivoted}")
 
 
 def insert(db: duckdb.DuckDBPyConnection, table: str, rows: list[Any]) -> None:

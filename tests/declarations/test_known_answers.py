@@ -1,5 +1,7 @@
 """Totals of data that nobody on this project wrote, through declarations: sums survive, RFM is that of a count by hand.
 
+Sessions are those that Snowplow's tracker numbered itself (dbt-snowplow-web 0.15.2, its integration tests' events).
+
 UCI Online Retail (https://archive.ics.uci.edu/dataset/352/online+retail) and The Complete Journey (completejourney 1.1.1, CRAN). The figures
 are those of the files themselves: 4,338 customers, 18,532 invoices and 8,911,407.904 of revenue; 233,935.24 of sales.
 """
@@ -18,12 +20,17 @@ DATA = get_settings().absolute(get_settings().shared_data)
 MODELS = Path(__file__).resolve().parents[2] / "dbt_project" / "models"
 RETAIL = DATA / "online_retail" / "online_retail.parquet"
 JOURNEY = DATA / "completejourney" / "transactions_sample.parquet"
+SNOWPLOW = DATA / "snowplow_web" / "source" / "snowplow_web_events.csv"
+# Cookies (by the label that the file gives them as user_id) whose sessions are no visits: events hours apart or at the very same moment
+# under one or two session ids, and a campaign that begins a visit of ours within theirs.
+NO_VISITS = ("Unexpired session", "long session", "Multiple first sessions per user", "Multiple last sessions per user",
+             "dupe: event_id same collector_tstamp")  # fmt: skip
 
 pytestmark = [
     pytest.mark.shared_data,
     pytest.mark.skipif(
-        not (RETAIL.exists() and JOURNEY.exists()),
-        reason=f"no online_retail, completejourney below {DATA}; set CDP_SHARED_DATA",
+        not (RETAIL.exists() and JOURNEY.exists() and SNOWPLOW.exists()),
+        reason=f"no online_retail, completejourney, snowplow_web below {DATA}; set CDP_SHARED_DATA",
     ),
 ]
 TAGS = {
@@ -101,3 +108,42 @@ def test_completejourney(tmp_path: Path) -> None:
         "select count(*), round(sum(spent::decimal(38, 4)), 2)::varchar, count(*) filter (bought > 0) from person_tags"
     ).fetchall()[0]
     assert (households, total, tagged) == (2377, "233935.24", 2377)
+
+
+def test_snowplow_sessions() -> None:
+    """Visits are the sessions that Snowplow's tracker numbered: first and last moment, events counted once, page views, first and last
+    page; and what the file is said to hold: repeats, a ping without a page, late arrival, cookies that rotate."""
+    db = warehouse()
+    db.execute(
+        "alter table person_event add column event_type varchar; alter table person_event add column page_url varchar"
+    )
+    for column in ("referrer", "utm_source", "utm_medium", "utm_campaign"):
+        db.execute(f"alter table person_event add column {column} varchar")
+    db.execute(
+        f"""create table landed as select * from read_csv('{SNOWPLOW}', all_varchar = true) where event_name in ('page_view', 'page_ping')
+        and domain_userid is not null qualify row_number() over (partition by event_id order by collector_tstamp, derived_tstamp) = 1"""
+    )
+    db.execute(
+        """insert into person_event by name select domain_userid as person_id, event_id as event_key, 'web' as channel, 'page' as event_type,
+            case event_name when 'page_view' then 'Page Viewed' else 'Page Pinged' end as event_name,
+            derived_tstamp::timestamp as occurred_at, page_urlpath as page_path, page_url, page_referrer as referrer,
+            mkt_source as utm_source, mkt_medium as utm_medium, mkt_campaign as utm_campaign from landed"""
+    )
+    sql = (MODELS / "profiles" / "person_session.sql").read_text(encoding="utf-8")
+    sql = sql.replace("{% set pause_minutes = 30 %}", "").replace("{{ pause_minutes }}", "30")
+    db.execute(f"create table person_session as {runnable(sql, '2021-04-01 00:00:00')}")
+    assert db.execute(
+        "select count(*), sum(event_count)::int, sum(page_view_count)::int from person_session"
+    ).fetchall()[0][1:] == (56, 48)
+    labels = ", ".join(f"'{label}'" for label in NO_VISITS)
+    columns = "person_id, started_at, ended_at, event_count, page_view_count, entry_page_path, exit_page_path"
+    theirs = db.execute(
+        f"""select domain_userid, min(derived_tstamp::timestamp), max(derived_tstamp::timestamp), count(*),
+            count(*) filter (event_name = 'page_view'), arg_min(page_urlpath, (derived_tstamp, event_id)),
+            arg_max(page_urlpath, (derived_tstamp, event_id))
+        from landed where user_id not in ({labels}) group by domain_userid, domain_sessionid order by all"""
+    ).fetchall()
+    cookies = f"select domain_userid from landed where user_id not in ({labels})"
+    ours = db.execute(f"select {columns} from person_session where person_id in ({cookies}) order by all").fetchall()
+    assert ours == theirs
+    assert len(ours) >= 12

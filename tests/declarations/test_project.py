@@ -65,7 +65,7 @@ def test_every_kind_is_shown_in_the_demo() -> None:
     """All types of tags and windows, both types of scores, exclusive groups, all that narrows a segment, SQL by hand."""
     project = load_project(DBT)
     tags = [declared(d) for d in project.tags]
-    assert {t.type for t in tags} == {"attribute", "statistical", "rule", "manual"}
+    assert {t.type for t in tags} == {"attribute", "statistical", "rule", "mined", "manual"}
     assert {declared(d).type for d in project.scores} == {"points", "rfm"}
     assert any(getattr(t, "group", None) for t in tags) and project.tag_models and project.segment_models
     segments = [d.value for d in project.segments]

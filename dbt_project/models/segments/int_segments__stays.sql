@@ -6,7 +6,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
-    unique_key=['segment', 'recorded_person_id', 'entered_at'],
+    unique_key=['segment', 'recorded_number', 'entered_at'],
     on_schema_change='fail',
     full_refresh=var('reset_segment_history', false),
     pre_hook=["{{ take_back('entered_at', 'exited_at') }}", "{{ carry_along() }}"],
@@ -15,57 +15,52 @@
 with members as (
     select
         segment,
-        person_id
+        person_number
     from {{ ref('int_segments__members') }}
 ),
 
+{% if is_incremental() %}
 stays as (
-    {% if is_incremental() %}
-    select
-        segment,
-        person_id,
-        recorded_person_id,
-        entered_at
-    from {{ this }}
+    select * from {{ this }}
     where exited_at is null
-    {% else %}
-    select
-        segment,
-        person_id,
-        person_id as recorded_person_id,
-        cast(null as timestamp) as entered_at
-    from members
-    where false
-    {% endif %}
 ),
 
 -- also for a person who is in through the stay of somebody who has become one with them: they may part again
 entered as (
-    select
-        members.segment,
-        members.person_id,
-        members.person_id as recorded_person_id,
-        {{ as_of() }} as entered_at,
-        cast(null as timestamp) as exited_at
+    select members.*
     from members
-    anti join stays on members.segment = stays.segment and members.person_id = stays.recorded_person_id
+    anti join stays on members.segment = stays.segment and members.person_number = stays.recorded_number
 ),
 
 exited as (
-    select
-        stays.segment,
-        stays.person_id,
-        stays.recorded_person_id,
-        stays.entered_at,
-        {{ as_of() }} as exited_at
+    select stays.*
     from stays
-    anti join members on stays.segment = members.segment and stays.person_id = members.person_id
+    anti join members on stays.segment = members.segment and stays.person_number = members.person_number
 ),
 
 final as (
-    select * from entered
+    select
+        segment,
+        person_number,
+        person_number as recorded_number,
+        {{ as_of() }} as entered_at,
+        cast(null as timestamp) as exited_at
+    from entered
     union all
-    select * from exited
+    select * replace ({{ as_of() }} as exited_at)
+    from exited
 )
+{% else %}
+-- nothing was recorded yet: everybody enters
+final as (
+    select
+        segment,
+        person_number,
+        person_number as recorded_number,
+        {{ as_of() }} as entered_at,
+        cast(null as timestamp) as exited_at
+    from members
+)
+{% endif %}
 
 select * from final

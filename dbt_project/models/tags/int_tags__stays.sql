@@ -4,7 +4,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
-    unique_key=['recorded_person_id', 'tag', 'assigned_at'],
+    unique_key=['recorded_number', 'tag', 'assigned_at'],
     on_schema_change='fail',
     full_refresh=var('reset_tag_history', false),
     pre_hook=["{{ take_back('assigned_at', 'removed_at') }}", "{{ carry_along() }}"],
@@ -12,34 +12,18 @@
 
 with assigned as (
     select
-        assignments.person_id,
+        assignments.person_number,
         assignments.tag,
-        case when tags.history = 'values' then assignments.value end as value
-    from {{ ref('tag_assignment') }} as assignments
+        assignments.kept_value as value
+    from {{ ref('int_tags__tags_unpivoted') }} as assignments
     inner join {{ ref('tag') }} as tags on assignments.tag = tags.tag
     where tags.history <> 'none'
 ),
 
+{% if is_incremental() %}
 stays as (
-    {% if is_incremental() %}
-    select
-        person_id,
-        recorded_person_id,
-        tag,
-        value,
-        assigned_at
-    from {{ this }}
+    select * from {{ this }}
     where removed_at is null
-    {% else %}
-    select
-        person_id,
-        person_id as recorded_person_id,
-        tag,
-        value,
-        cast(null as timestamp) as assigned_at
-    from assigned
-    where false
-    {% endif %}
 ),
 
 -- one join does for all but the stays of persons who have become somebody else
@@ -47,17 +31,17 @@ compared as (
     select
         stays.assigned_at,
         stays.value as value_before,
-        stays.person_id as person_before,
+        stays.person_number as person_before,
         stays.tag as tag_before,
-        assigned.person_id,
+        assigned.person_number,
         assigned.tag,
         assigned.value
     from assigned
     full join (
         select * from stays
-        where recorded_person_id = person_id
+        where recorded_number = person_number
     ) as stays
-        on assigned.person_id = stays.recorded_person_id
+        on assigned.person_number = stays.recorded_number
         and assigned.tag = stays.tag
         and assigned.value is not distinct from stays.value
     where assigned.tag is null
@@ -68,43 +52,69 @@ left_behind as (
     select stays.*
     from (
         select * from stays
-        where recorded_person_id <> person_id
+        where recorded_number <> person_number
     ) as stays
     anti join assigned
-        on stays.person_id = assigned.person_id
+        on stays.person_number = assigned.person_number
         and stays.tag = assigned.tag
         and stays.value is not distinct from assigned.value
 ),
 
-final as (
+entered as (
     select
-        person_id,
-        person_id as recorded_person_id,
+        person_number,
         tag,
-        value,
-        {{ as_of() }} as assigned_at,
-        cast(null as timestamp) as removed_at
+        value
     from compared
     where tag_before is null
-    union all
+),
+
+removed as (
     select
-        person_before as person_id,
-        person_before as recorded_person_id,
+        person_before as person_number,
+        person_before as recorded_number,
         tag_before as tag,
         value_before as value,
-        assigned_at,
-        {{ as_of() }} as removed_at
+        assigned_at
     from compared
     where tag_before is not null
     union all
     select
-        person_id,
-        recorded_person_id,
+        person_number,
+        recorded_number,
         tag,
         value,
-        assigned_at,
-        {{ as_of() }} as removed_at
+        assigned_at
     from left_behind
+),
+
+final as (
+    select
+        person_number,
+        person_number as recorded_number,
+        tag,
+        value,
+        {{ as_of() }} as assigned_at,
+        cast(null as timestamp) as removed_at
+    from entered
+    union all
+    select
+        *,
+        {{ as_of() }} as removed_at
+    from removed
 )
+{% else %}
+-- nothing was recorded yet: everything begins
+final as (
+    select
+        person_number,
+        person_number as recorded_number,
+        tag,
+        value,
+        {{ as_of() }} as assigned_at,
+        cast(null as timestamp) as removed_at
+    from assigned
+)
+{% endif %}
 
 select * from final
