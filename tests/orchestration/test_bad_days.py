@@ -85,7 +85,12 @@ def test_incremental_after_all_mishaps_equals_a_rebuild_from_raw(story: Story, t
     every column, to the last bit."""
     found = differences(story.site, rebuilt(story, tmp_path), DERIVED, ignore=set())
     # logs of what runs saw and did: they survive a full refresh, and are not to be had from raw
-    assert found.keys() <= {"identity.identity_event", "identity.identity_history", "identity.identity_run", "tags.int_tags__stays"}, found
+    assert found.keys() <= {
+        "identity.identity_event",
+        "identity.identity_history",
+        "identity.identity_run",
+        "tags.int_tags__stays",
+    }, found
     assert story.site.one("select count(*) from profiles.person") > story.before.one(
         "select count(*) from profiles.person"
     )
