@@ -89,6 +89,7 @@ def test_incremental_after_all_mishaps_equals_a_rebuild_from_raw(story: Story, t
         "identity.identity_event",
         "identity.identity_history",
         "identity.identity_run",
+        "profiles.household_history",
         "tags.int_tags__stays",
     }, found
     assert story.site.one("select count(*) from profiles.person") > story.before.one(
