@@ -44,7 +44,7 @@ create table numbered as select row_number() over (order by hash(p, n, 'order'),
 OBSERVATIONS = """select 'r' || s as record_id, s as sequence, unnest([t, t0]) as identifier_type, unnest([v, v0]) as identifier_value
     from numbered where s $condition order by s, identifier_type, identifier_value"""
 RULES = "name,priority,tier,max_per_person\nemail,1,2,\nphone,2,2,\nwechat_openid,3,1,{most}\nanonymous_id,4,3,\n"
-ENGINE = ("identity_reopened", "observation_reopened", "identifier", "record_identifier", "identity_edge", "identity_component",
+ENGINE = ("identity_reopened", "observation_reopened", "int_identity__fan_out", "identifier", "record_identifier", "identity_edge", "identity_component",
           "identity_replay", "identity_person")  # fmt: skip
 REST = ("record_person", "identity_rule_applied", "identity_processed")
 

@@ -17,11 +17,12 @@ from cdp.warehouse import open_database
 
 def plots_of(table: str, settings: Settings) -> dict[str, str]:
     """Name -> Markdown of the plots that belong to a table; empty for tables without one."""
-    if table not in PLOTS:
+    wanted = PLOTS.get(table, {"match weights": partial(_match_weights, table)} if table in _matches(settings) else {})
+    if not wanted:
         return {}
     con = open_database(settings.warehouse_path, read_only=False, settings=settings)
     try:
-        return {name: picture(partial(draw, con)) for name, draw in PLOTS[table].items()}
+        return {name: picture(partial(draw, con)) for name, draw in wanted.items()}
     except duckdb.CatalogException:
         return {}
     finally:
@@ -69,6 +70,24 @@ def _components(con: duckdb.DuckDBPyConnection, axes: Any) -> None:
     axes.bar(range(1, len(rows) + 1), [size for (size,) in rows], color="#3b6ea5")
     axes.set_xlabel("the largest components")
     axes.set_ylabel("identifiers")
+
+
+def _matches(settings: Settings) -> set[str]:
+    return {f"match_{path.stem}" for path in (settings.dbt_dir / "matching").glob("*.yml")}
+
+
+def _match_weights(table: str, con: duckdb.DuckDBPyConnection, axes: Any) -> None:
+    """Two hills with a valley between them are a good model; docs/identity-matching.md reads it."""
+    rows = con.execute(
+        f"select floor(match_weight)::bigint, is_accepted, count(*) from identity.{table} group by all order by all"
+    ).fetchall()
+    for accepted, label, colour in ((False, "not accepted", "#b5652b"), (True, "accepted", "#3b6ea5")):
+        bars = [(weight + 0.5, pairs) for weight, is_accepted, pairs in rows if is_accepted == accepted]
+        axes.bar([w for w, _ in bars], [n for _, n in bars], width=0.9, color=colour, label=label)
+    axes.set_xlabel("match weight (bits)")
+    axes.set_ylabel("pairs")
+    axes.set_yscale("symlog")
+    axes.legend()
 
 
 def _segments(con: duckdb.DuckDBPyConnection, axes: Any) -> None:

@@ -66,7 +66,8 @@ def why(
         list[str], typer.Argument(help="One or two identifiers: type:value, or a value that only one type has.")
     ],
     as_of: Annotated[
-        str | None, typer.Option(help="The persons of the last run up to this moment (ISO 8601, UTC).")
+        str | None,
+        typer.Option(help="The persons of the last run up to this moment (ISO 8601, UTC), and the evidence it had."),
     ] = None,
     json_: JsonOption = False,
 ) -> None:

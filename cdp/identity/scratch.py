@@ -18,7 +18,7 @@ from cdp.settings import Settings
 
 # The engine in the order in which dbt builds it. Models that only look at persons are not needed on a file.
 ENGINE = (
-    "int_identity__type_numbered", "int_identity__override_keyed", "identity_reopened", "observation_reopened", "identifier",
+    "int_identity__type_numbered", "int_identity__override_keyed", "identity_reopened", "observation_reopened", "int_identity__fan_out", "identifier",
     "record_identifier", "identity_edge", "identity_component", "identity_replay", "identity_refusal", "identity_person", "person_identifier",
     "record_person", "identity_rule_applied", "identity_processed",
 )  # fmt: skip

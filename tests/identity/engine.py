@@ -18,13 +18,13 @@ from cdp.settings import PROJECT_ROOT, Settings
 from dbt_declarations.compiler import compile_all
 
 DBT = PROJECT_ROOT / "dbt_project"
-MACRO_FILES = ("as_of.sql", "engine/hash.sql", "engine/normalise.sql", "identity/connected_components.sql",
+MACRO_FILES = ("as_of.sql", "engine/hash.sql", "engine/compression.sql", "engine/normalise.sql", "identity/connected_components.sql",
                "identity/reopening.sql", "identity/period_number.sql")  # fmt: skip
 # in the order in which dbt builds them
 MODELS = (
-    "int_identity__type_numbered", "int_identity__override_keyed", "identity_reopened", "observation_reopened", "identifier",
+    "int_identity__type_numbered", "int_identity__override_keyed", "identity_reopened", "observation_reopened", "int_identity__fan_out", "identifier",
     "record_identifier", "identity_edge", "identity_component", "identity_replay", "identity_refusal", "identity_person", "person_identifier",
-    "record_person", "identity_history", "identity_event", "identity_rule_applied", "identity_processed",
+    "record_person", "identity_history", "identity_run", "identity_event", "identity_rule_applied", "identity_processed",
 )  # fmt: skip
 
 
@@ -185,13 +185,16 @@ class Engine:
             return
         incremental = self._is_incremental()
         sql = self.render(text)
-        if "pre_hook" in self._config:
-            self.con.execute(self.render(str(self._config["pre_hook"])))
+        self._run_hooks("pre_hook")
         self.con.execute(
             f"insert into {name} by name {sql}" if incremental else f"create or replace table {name} as {sql}"
         )
-        if "post_hook" in self._config:
-            self.con.execute(self.render(str(self._config["post_hook"])))
+        self._run_hooks("post_hook")
+
+    def _run_hooks(self, name: str) -> None:
+        given = self._config.get(name, [])
+        for hook in given if isinstance(given, list) else [given]:
+            self.con.execute(self.render(str(hook)))
 
     def run(self, *, full_refresh: bool = False, until: str = "") -> None:
         """All models in their order; stops before `until`, as a run that was killed there."""

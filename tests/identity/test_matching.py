@@ -1,4 +1,4 @@
-"""Probabilistic matching of a file: figures on real data, the same bytes whatever the order, and clear words for bad input."""
+"""Probabilistic matching of a file: figures on real data, the same bytes whatever the order, and weights that explain themselves."""
 
 from __future__ import annotations
 
@@ -11,85 +11,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from cdp.errors import CdpError, DeclarationError
-from cdp.identity.matching_columns import cleaned
 from cdp.identity.matching_file import match_file
-from cdp.identity.matching_model import load_model
 from cdp.settings import Settings, get_settings
+from tests.identity.matching_files import SMALL, persons, rows, written
 
 MODELS = Path(__file__).parent / "matching_models"
 SHARED = get_settings().absolute(get_settings().shared_data)
-SMALL = """
-name: small
-description: Invented persons.
-owner: data@lumen.example
-columns:
-  first_name: {from: first_name, clean: [lower]}
-  last_name: {from: last_name, clean: [lower]}
-  born_on: {from: born_on, clean: [date]}
-  city: {from: city, clean: [lower], empty: [unknown]}
-comparisons:
-  - {type: text, column: first_name}
-  - {type: text, column: last_name}
-  - {type: text, column: born_on, similarity: levenshtein, at: [1]}
-  - {type: exact, column: city, term_frequency: true}
-block_on: [[last_name], [born_on], [first_name, city]]
-training:
-  prior: {rules: [[first_name, last_name, born_on]], recall: 0.6}
-  blocks: [[born_on], [last_name]]
-accept: 0.9
-keep: 0.0001
-"""
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    path = tmp_path / "small.yml"
-    path.write_text(SMALL, encoding="utf-8")
-    return path
-
-
-def persons(seed: int, count: int = 120) -> list[dict[str, str | None]]:
-    """Records of invented persons, one to three each, with misspelt and missing values."""
-    print(f"seed {seed}")
-    dice = random.Random(seed)
-    firsts = ["Ada", "Berta", "Carla", "Dora", "Emil", "Felix", "Gustav", "Hanna", "Ida", "Jakob", "Klara", "Ludwig"]
-    lasts = ["Schmidt", "Keller", "Vogel", "Brandt", "Winter", "Sommer", "Lorenz", "Bauer", "Kraus", "Peters", "Haas"]
-    records: list[dict[str, str | None]] = []
-    for number in range(count):
-        person: dict[str, str | None] = {
-            "person": str(number),
-            "first_name": dice.choice(firsts),
-            "last_name": dice.choice(lasts) + dice.choice(["", "mann", "er"]),
-            "born_on": f"{dice.randint(1940, 2005)}-{dice.randint(1, 12):02}-{dice.randint(1, 28):02}",
-            "city": dice.choice(["Bonn", "Mainz", "Trier", "unknown"]),
-        }
-        for _ in range(dice.choice([1, 2, 2, 3])):
-            copy = dict(person)
-            if dice.random() < 0.25:
-                name = str(copy["last_name"])
-                at = dice.randrange(1, len(name))
-                copy["last_name"] = name[:at] + dice.choice("aeinrst") + name[at + 1 :]
-            for key in ("first_name", "born_on", "city"):
-                if dice.random() < 0.07:
-                    copy[key] = None
-            records.append({"record_id": f"r{len(records):04}", **copy})
-    return records
-
-
-def written(records: list[dict[str, str | None]], path: Path) -> Path:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    pq.write_table(pa.Table.from_pylist(records), path)
-    return path
-
-
-def rows(path: Path, sql: str = "*") -> list[dict[str, object]]:
-    con = duckdb.connect()
-    found = con.execute(f"select {sql} from read_parquet('{path}')")
-    names = [d[0] for d in found.description or []]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
 @pytest.mark.shared_data
@@ -231,105 +158,3 @@ def test_empty_column_is_a_warning_and_crowded_blocks_are_left_out(tmp_path: Pat
     assert blocks["last_name",]["left_out_blocks"] > 0
     assert blocks["last_name",]["left_out_records"] > 3 * blocks["last_name",]["left_out_blocks"]
     assert blocks["first_name", "city"]["pairs"] == 0
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("r.csv", b"", "the file is empty"),
-        ("r.csv", b"record_id,first_name,last_name,born_on,city\n", "a header and no rows"),
-        ("r.csv", b"id,first_name,last_name,born_on,city\n1,A,B,,\n", 'no column "record_id"'),
-        ("r.csv", b"record_id,first_name,lastname,born_on,city\n1,A,B,,\n", 'did you mean "lastname"'),
-        (
-            "r.csv",
-            b"record_id,first_name,last_name,born_on,city\n1,A,B,,\n1,C,D,,\n",
-            "1 rows repeat a record_id: among them row 1, 2",
-        ),
-        (
-            "r.csv",
-            b"record_id,first_name,last_name,born_on,city\n1,A,B,,\n ,Secret,D,,\n",
-            "1 rows have no record_id: among them row 2",
-        ),
-        ("r.csv", b"record_id,first_name,last_name,born_on,city\n1,A,B,,\n", "1 records; nothing to compare"),
-        ("r.csv", b"record_id,first_name,last_name,born_on,city\n1,A,B,,\n2,Secret,D,,\n", "no two records agree on"),
-        ("r.csv", b"record_id,first_name,last_name,born_on,city\n1,A,B,,\n2,Sec\xffret,D,,\n", "cannot be read"),
-        ("r.parquet", b"PAR1 but Secret", "cannot be read"),
-        ("r.xlsx", b"x", '".xlsx" is not read'),
-        ("missing", None, "there is no such file"),
-    ],
-)
-def test_bad_input_is_named(name: str, content: bytes | None, message: str, tmp_path: Path, model: Path) -> None:
-    path = tmp_path / name
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(CdpError) as caught:
-        match_file(path, model, tmp_path / "out", Settings())
-    assert message in caught.value.render()
-    assert "Secret" not in caught.value.render()
-    assert "\n  expected:" in caught.value.render() or message == "there is no such file"
-    assert not (tmp_path / "out" / "clusters.parquet").exists()
-
-
-@pytest.mark.parametrize(
-    ("found", "replaced", "message"),
-    [
-        ("accept: 0.9", "accept: 2", "less than 1"),
-        ("column: last_name}", "column: surname}", '"surname" is not'),
-        ("[[born_on], [last_name]]", "[[born_on]]", "could never be trained"),
-        ("at: [1]", "at: [2, 1]", "rising numbers"),
-        ("clean: [lower]}", "clean: [lowr]}", 'did you mean "lower"'),
-        ("type: exact", "type: exactly", "'exact', 'text', 'names'"),
-        ("keep: 0.0001", "kep: 0.0001", "unknown key"),
-        ("keep: 0.0001", "keep: 0.95", "at most accept"),
-        ("keep: 0.0001", "entity: person", "entity and input together"),
-    ],
-)
-def test_wrong_models_are_named(found: str, replaced: str, message: str, tmp_path: Path) -> None:
-    path = tmp_path / "wrong.yml"
-    assert found in SMALL
-    path.write_text(SMALL.replace(found, replaced, 1), encoding="utf-8")
-    with pytest.raises(DeclarationError) as caught:
-        load_model(path)
-    assert message in caught.value.render()
-
-
-@pytest.mark.parametrize(
-    ("steps", "value", "expected"),
-    [
-        (["lower"], "  Ünal ", "ünal"),
-        (["lower", "strip_accents"], "Ünal", "unal"),
-        (["letters"], "O'Brien-3 王", "O Brien 王"),
-        (["digits"], "+49 (30) 12-34", "49301234"),
-        (["digits"], "none", None),
-        (["alphanumeric", "no_spaces"], "a b-1", "ab1"),
-        (["lower", "sort_words"], "Schmidt Anna", "anna schmidt"),
-        (["first_word"], "Anna Maria", "Anna"),
-        (["last_word"], "Anna Maria", "Maria"),
-        (["email"], " Anna+Shop@Mail.example ", "anna@mail.example"),
-        (["email"], "not an address", None),
-        (["domain"], "Anna@Sales.Example", "sales.example"),
-        (["domain"], "https://www.acme.example/contact", "acme.example"),
-        (["company"], "The Müller & Söhne GmbH & Co. KG", "muller sohne"),
-        (["company"], "Acme, Inc.", "acme"),
-        (["company"], "ACME INC", "acme"),
-        (["company"], "上海华光工程有限公司", "上海华光工程"),
-        (["company"], "Group Ltd.", None),
-        (["date"], "19081209", "1908-12-09"),
-        (["date"], "09.12.1908", "1908-12-09"),
-        (["date"], "1908-13-09", None),
-        (["lower"], "   ", None),
-        (["lower"], None, None),
-    ],
-)
-def test_cleaning(steps: list[str], value: str | None, expected: str | None) -> None:
-    sql = cleaned(["a b"], steps, ["unknown"], None)  # type: ignore[arg-type]
-    assert duckdb.connect().execute(f'select {sql} from (select ?::varchar as "a b")', [value]).fetchall() == [
-        (expected,)
-    ]
-
-
-def test_cleaning_joins_and_cuts() -> None:
-    con = duckdb.connect()
-    joined = cleaned(["a", "b"], ["lower"], ["unknown"], 4)
-    sql = f"select {joined} from (values ('Anna', 'Bo'), (null, 'Bo'), (null, null), ('Unknown', null)) as t(a, b)"
-    assert [row[0] for row in con.execute(sql).fetchall()] == ["anna", "bo", None, None]

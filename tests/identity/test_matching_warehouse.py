@@ -14,10 +14,11 @@ import yaml
 
 from cdp.errors import DeclarationError
 from cdp.identity import matching_warehouse
+from cdp.plots import plots_of
 from cdp.settings import PROJECT_ROOT, Settings
 from dbt_declarations.matching import compile_matching
+from tests.identity.matching_files import SMALL, persons
 from tests.identity.test_account_groups import rendered
-from tests.identity.test_matching import SMALL, persons
 
 MATCHING = PROJECT_ROOT / "dbt_project" / "matching"
 
@@ -143,6 +144,14 @@ def test_person_pairs_are_edges_of_the_weakest_tier(project: Path, tmp_path: Pat
     kept = con.execute("select count(*), bool_or(is_accepted), bool_and(is_accepted) from match_person").fetchall()[0]
     assert kept[0] > len(found)
     assert kept[1:] == (True, False)
+    settings.warehouse_path.parent.mkdir(parents=True, exist_ok=True)
+    con.execute(f"attach '{settings.warehouse_path}' as kept")
+    con.execute("create schema kept.identity")
+    con.execute("create table kept.identity.match_person as from match_person")
+    con.execute("detach kept")
+    (picture,) = plots_of("match_person", settings).values()
+    assert picture.startswith("![plot](data:image/png;base64,iVBOR")
+    assert plots_of("person_candidate", settings) == {}
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3])

@@ -2,16 +2,22 @@
 -- Made from `landed.row` (cdp/identity/resolve.py); of rows that say the same, one is kept with the least sequence and tier.
 {{ config(
     materialized='incremental', incremental_strategy='append', on_schema_change='fail',
+    pre_hook="{{ pack_strings(false) }}",
     post_hook=[
+        "{{ pack_strings(true) }}",
+        "create or replace temp table pair_repeated as select o.record_key, o.identifier_key
+        from {{ this }} as o
+        where o.identifier_key is not null
+            and o.record_key in (select n.record_key from {{ this }} as n where n.provider = '{{ var(\"provider\") }}')
+        group by o.record_key, o.identifier_key having count(*) > 1",
         "create or replace temp table repeated as select o.record_key, o.identifier_key, min(o.provider) as provider, min(o.sequence) as sequence,
             min(o.observed_at) as observed_at, min(coalesce(o.tier, types.tier)) as tier, any_value(o.record_id) as record_id,
             any_value(o.identifier_type) as identifier_type, any_value(o.identifier_value) as identifier_value,
             any_value(o.identifier_check) as identifier_check
         from {{ this }} as o
+        inner join pair_repeated as p on o.record_key = p.record_key and o.identifier_key = p.identifier_key
         inner join {{ ref('identifier_types') }} as types on o.identifier_type = types.name
-        where o.identifier_key is not null
-            and o.record_key in (select n.record_key from {{ this }} as n where n.provider = '{{ var(\"provider\") }}')
-        group by o.record_key, o.identifier_key having count(*) > 1",
+        group by o.record_key, o.identifier_key",
         "delete from {{ this }} as observations using repeated
         where observations.record_key = repeated.record_key and observations.identifier_key = repeated.identifier_key",
         "insert into {{ this }} by name select *, 'file' as source from repeated"
@@ -57,12 +63,20 @@ checked as (
     from normalised
 ),
 
+named as (
+    select
+        *,
+        case when reason is null then identifier_type || ':' || value end as name
+    from checked
+),
+
+-- outside of a case both are parts of one hash, which is computed once
 hashed as (
     select
         *,
-        case when reason is null then {{ hash_key("identifier_type || ':' || value") }} end as identifier_key,
-        case when reason is null then {{ hash_check("identifier_type || ':' || value") }} end as identifier_check
-    from checked
+        {{ hash_key("name") }} as identifier_key,
+        {{ hash_check("name") }} as identifier_check
+    from named
 ),
 
 final as (

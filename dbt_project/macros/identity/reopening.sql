@@ -7,6 +7,9 @@ computed from `identity_observations()`. On a first run, a full refresh or a cha
 {#- Part of what decides the tables beside data and rules: raise it when the SQL of the engine changes its meaning. -#}
 {% macro identity_version() %}{{ return("1") }}{% endmacro %}
 
+{#- A table of the last run beside the model that asks; none when there is none. -#}
+{% macro identity_table(name) %}{{ return(adapter.get_relation(this.database, this.schema, name)) }}{% endmacro %}
+
 {#- Whether this run computes a part (true) or all (false). -#}
 {% macro identity_is_partial() -%}
     {%- if not execute or not is_incremental() -%}

@@ -23,7 +23,8 @@ last_run as (
 known as (
     select
         identifier_key,
-        arg_max(person_id, run_no) as person_id
+        -- in a struct, because arg_max passes over nulls, and null says that it had gone
+        arg_max({ 'id': person_id }, run_no).id as person_id
     from landed
     where {{ is_reopened('identifier_key') }}
     group by identifier_key

@@ -4,11 +4,11 @@
 -- A run that was killed leaves its rows here, and the next run takes them over.
 -- Which of the inputs are read depends on whether there is a state.
 -- noqa: disable=ST03
-{%- set processed = adapter.get_relation(this.database, this.schema, 'identity_processed') -%}
-{%- set components = adapter.get_relation(this.database, this.schema, 'identity_component') -%}
-{%- set identifiers = adapter.get_relation(this.database, this.schema, 'identifier') -%}
-{%- set applied = adapter.get_relation(this.database, this.schema, 'identity_rule_applied') -%}
-{%- set before = adapter.get_relation(this.database, this.schema, 'identity_reopened') -%}
+{%- set processed = identity_table('identity_processed') -%}
+{%- set components = identity_table('identity_component') -%}
+{%- set identifiers = identity_table('identifier') -%}
+{%- set applied = identity_table('identity_rule_applied') -%}
+{%- set before = identity_table('identity_reopened') -%}
 {%- set is_new = not execute or flags.FULL_REFRESH or not (processed and components and identifiers and applied and before) %}
 {%- if not is_new -%}
     {%- set differing = run_query(

@@ -10,34 +10,45 @@ with observations as (
     where identifier_key is not null
 ),
 
-identifiers as (
+types as (
+    select * from {{ ref('int_identity__type_numbered') }}
+),
+
+-- few; a join with every identifier instead costs as much as all the rest of this model
+exceptions as (
     select
         identifier_key,
-        identifier_check,
-        is_stitching,
-        tier,
-        rank
+        is_shared,
+        blocked_reason is not null as is_blocked
     from {{ ref('identifier') }}
-    where blocked_reason is null
+    where not is_stitching
+),
+
+ranked as (
+    select
+        observations.record_key,
+        observations.sequence,
+        coalesce(observations.tier, types.tier) as tier,
+        exceptions.identifier_key is null as is_stitching,
+        -- strength on the record, as one number: those that stitch before those that do not, then by type, then by key
+        ((case when exceptions.is_shared then 1000 else 0 end + types.strength)::hugeint << 63) | observations.identifier_key as rank
+    from observations
+    left join types on observations.identifier_type = types.name
+    left join exceptions on observations.identifier_key = exceptions.identifier_key
+    where exceptions.is_blocked is not true
 ),
 
 grouped as (
     select
-        observations.record_key,
-        min(identifiers.rank) as least_rank,
-        count(*) filter (where identifiers.is_stitching) as stitching_count,
+        record_key,
+        min(rank) as least_rank,
+        count(*) filter (where is_stitching) as stitching_count,
         -- on a record with two of them these say all that its one edge needs
-        max(identifiers.rank) filter (where identifiers.is_stitching) as second_rank,
-        max(observations.sequence) filter (where identifiers.is_stitching) as sequence,
-        max(coalesce(observations.tier, identifiers.tier)) filter (where identifiers.is_stitching) as tier
-    from observations
-    inner join identifiers on observations.identifier_key = identifiers.identifier_key
-    -- two values under one key: no number of persons could be right, so nothing is built
-    where case
-        when observations.identifier_check = identifiers.identifier_check then true
-        else error('identity: two identifiers have the same 63-bit key ' || observations.identifier_key || '; see docs/identity.md, Keys')
-    end
-    group by observations.record_key
+        max(rank) filter (where is_stitching) as second_rank,
+        max(sequence) filter (where is_stitching) as sequence,
+        max(tier) filter (where is_stitching) as tier
+    from ranked
+    group by record_key
 ),
 
 final as (
