@@ -55,9 +55,10 @@ def of_file(path: Path) -> list[Decision]:
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DeclarationError(f"cannot be read: {error}", where=str(path), expected="a CSV in UTF-8") from None
+    stripped = [(line, {c: (row[c] or "").strip() for c in COLUMNS}) for line, row in rows]
     return [
-        Decision(*((row[c] or "").strip() for c in COLUMNS[:3]), (row["value"] or "").strip() or None, f"{path}:{line}")
-        for line, row in rows
+        Decision(row["identifier_type"], row["identifier_value"], row["tag"], row["value"] or None, f"{path}:{line}")
+        for line, row in stripped
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,7 +55,7 @@ def unset(person: Person, tag: Tag, by: By = "", at: At = "", json_: JsonOption 
     _write([Decision.of(person, tag, None)], by, at, json_)
 
 
-def _write(decisions: list, by: str, at: str, json_: bool) -> None:  # type: ignore[type-arg]
+def _write(decisions: list[Any], by: str, at: str, json_: bool) -> None:
     import getpass
 
     from cdp.settings import get_settings

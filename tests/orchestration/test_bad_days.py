@@ -88,7 +88,12 @@ def test_incremental_after_all_mishaps_equals_a_rebuild_from_raw(story: Story, t
     every column, to the last bit."""
     found = differences(story.site, rebuilt(story, tmp_path), DERIVED, ignore=set())
     # logs of what runs saw and did: they survive a full refresh, and are not to be had from raw
-    logs = {"identity.identity_event", "identity.identity_history", "identity.identity_run", "profiles.household_history"}
+    logs = {
+        "identity.identity_event",
+        "identity.identity_history",
+        "identity.identity_run",
+        "profiles.household_history",
+    }
     logs |= {"tags.int_tags__stays", "profiles.person_number"}
     assert found.keys() <= logs, found
     assert story.site.one("select count(*) from profiles.person") > story.before.one(
