@@ -50,7 +50,7 @@ class Story:
 def kill_when(site: Site, ready: Callable[[list[str]], bool]) -> list[str]:
     """Start `cdp run`, and kill -9 that one process when `ready(lines of its progress)`; the lines it had written.
 
-    What it had started itself (dbt) is not killed: it must not get in the next run's way.
+    What it had started itself (dbt) is left to end by itself: it must not get in the next run's way.
     """
     process = site.start("run")
     lines: list[str] = []
