@@ -217,22 +217,26 @@ class Salesforce(Vendor):
         if problem := problem_of(name, held, line):
             return number, False, problem
         is_new = not number
-        number = number or f"{name[:2].lower()}0R{self.count(name) + self.count('binned') + 1:010d}AAA"
+        number = number or self._next_id(name)
         record = stored(name, held, line) | {"Id": number}
         self._index(name, number, held, record)
         self.put(name, number, record)
         return number, is_new, ""
 
+    def _next_id(self, name: str) -> str:
+        """Ids are never given twice, also not after a delete."""
+        number = (self.get("sequence", name) or 0) + 1
+        self.put("sequence", name, number)
+        return f"{name[:2].lower()}0R{number:011d}AAA"
+
     def _index(self, name: str, number: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-        """Ids by external id, and a count of deleted records, whose ids are never given again."""
+        """Ids by external id."""
         for field in external_ids(name):
             for record, adds in ((before, False), (after, True)):
                 if record.get(field) is not None:
                     value = str(record[field])
                     ids = [each for each in self.ids_of(name, field, value) if each != number]
                     self.put("index", f"{name}.{field}.{value.casefold()}", [*ids, number] if adds else ids)
-        if not after:
-            self.put("binned", number, dict(before))
 
     def _results(self, request: Request, part: str) -> Response:
         job = self._known(request)

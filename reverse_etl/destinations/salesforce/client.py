@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx
 
@@ -175,13 +176,15 @@ class Salesforce:
         name, by_folded = batch.options["external_id"], {value.casefold(): value for value in rows}
         found: dict[str, str] = {}
         part: list[str] = []
+        size = 0
         for value, row in rows.items():
-            given = row.payload[name]
-            literal = value if isinstance(given, int | float) else _quoted(value)
-            if len(part) == _QUERY_ROWS or sum(len(httpx.URL(path=each).raw_path) for each in part) > _QUERY_BYTES:
+            literal = value if isinstance(row.payload[name], int | float) else _quoted(value)
+            length = len(quote(literal, safe=""))
+            if part and (len(part) == _QUERY_ROWS or size + length > _QUERY_BYTES):
                 found |= self._query(batch, part)
-                part = []
+                part, size = [], 0
             part.append(literal)
+            size += length
         if part:
             found |= self._query(batch, part)
         return {by_folded[value.casefold()]: each for value, each in found.items() if value.casefold() in by_folded}

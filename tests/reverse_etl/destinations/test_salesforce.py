@@ -95,6 +95,14 @@ def test_update_only_makes_no_record_and_deletes_find_ids_by_query(there: Accoun
     assert len(there.calls("%/query")) == 3
 
 
+def test_long_external_ids_fit_the_url_of_a_query(there: Account) -> None:
+    long = [{"Tributary_Id__c": f"{number:03d} " + "长" * 100, "LastName": "N"} for number in range(40)]
+    there.client.write(batch("contacts", long, **OPTIONS))
+    gone = batch("contacts", long, "mirror", "delete", **OPTIONS)
+    assert set(statuses(there.client.delete(gone), gone)) == {"succeeded"}
+    assert (there.held("Contact"), set(there.calls("%/query"))) == ({}, {200})
+
+
 def test_numbers_are_external_ids_too(there: Account) -> None:
     options = {"object": "Loyalty__c", "external_id": "Number__c"}
     card = {"Number__c": 12, "Since__c": "2026-01-01T00:00:00+00:00"}
