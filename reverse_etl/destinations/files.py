@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from reverse_etl.destination import Row
@@ -55,7 +54,10 @@ def parquet_bytes(rows: Sequence[Row], columns: dict[str, FieldType], *, with_op
     if with_operation:
         arrays[OPERATION] = pa.array([operation_of(row) for row in rows], pa.string())
     for name, kind in columns.items():
-        arrays[name] = pa.array([_typed(row.payload.get(name), kind) for row in rows], types[kind])
+        # Times are texts in a payload; Arrow reads them for all rows at once.
+        is_time = kind in ("date", "datetime")
+        values = pa.array([row.payload.get(name) for row in rows], pa.string() if is_time else types[kind])
+        arrays[name] = values.cast(types[kind]) if is_time else values
     sink = io.BytesIO()
     pq.write_table(pa.table(arrays), sink, compression="zstd")
     return sink.getvalue()
@@ -71,14 +73,3 @@ def _written(value: Any) -> str:
             return ";".join(str(item) for item in value)
         case _:
             return str(value)
-
-
-def _typed(value: Any, kind: FieldType) -> Any:
-    """A value of a payload, where times are texts."""
-    if value is None:
-        return None
-    if kind == "date":
-        return date.fromisoformat(value)
-    if kind == "datetime":
-        return datetime.fromisoformat(value).astimezone(UTC)
-    return value

@@ -17,7 +17,7 @@ from reverse_etl.destinations.postgres.client import connect
 from reverse_etl.ledger import Ledger
 from reverse_etl.pace import Pace
 from tests.reverse_etl.conftest import Project
-from tests.reverse_etl.test_ledger import postgres
+from tests.reverse_etl.postgres import Postgres, postgres
 
 __all__ = ["postgres"]
 
@@ -51,8 +51,9 @@ ANNA = ("a", "安娜 'x' \\ \"y\"", 1.5, 7, True, dt.date(1990, 1, 2), SEEN, ["b
 class Table:
     """The table `crm.people`, and the sync that writes to it."""
 
-    def __init__(self, project: Project, url: str) -> None:
-        self.project, self.con = project, psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
+    def __init__(self, project: Project, port: int) -> None:
+        self.project = project
+        self.con = psycopg.connect(host="127.0.0.1", port=port, dbname="postgres", user="cdp", autocommit=True)
         self.con.execute("drop schema if exists crm cascade")
         self.con.execute("create schema crm")
         self.con.execute("set timezone to 'UTC'")
@@ -72,18 +73,18 @@ class Table:
 
 
 @pytest.fixture
-def table(project: Project, postgres: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
-    address = urlsplit(postgres)
+def table(project: Project, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
+    port = urlsplit(postgres.ledger_url()).port or 0
     settings = {
         "HOST": "127.0.0.1",
-        "PORT": str(address.port),
+        "PORT": str(port),
         "DATABASE": "postgres",
         "USER": "cdp",
         "SSLMODE": "disable",
     }
     for name, value in settings.items():
         monkeypatch.setenv(f"CDP_POSTGRES__{name}", value)
-    made = Table(project, postgres)
+    made = Table(project, port)
     made.declare()
     yield made
     made.con.close()

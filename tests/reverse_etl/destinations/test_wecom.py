@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any
 import pytest
 
 from demo.emulators.destinations import _wecom_messages, wecom
+from demo.emulators.destinations._wecom_world import World
 from demo.emulators.faults import Fault
 from reverse_etl import engine
 from reverse_etl.catalog import destination
 from reverse_etl.ledger import Ledger
-from tests.reverse_etl.conftest import Project, Script, serving
+from tests.reverse_etl.conftest import Project
 from tests.reverse_etl.destinations.shared import account, batch, statuses
 from tests.reverse_etl.test_wecom_sync import Corp, corp, write_world
 
@@ -191,15 +193,18 @@ def test_more_customers_than_a_task_takes_are_split(there: Any, monkeypatch: pyt
     assert result.outcome("r0").request_id != result.outcome("r1").request_id
 
 
-def test_the_vendors_caps_a_month_and_a_day(tmp_path: Path) -> None:
-    write_world(tmp_path / "world" / "sources" / "wecom")
-    app = wecom.create_app(tmp_path / "world", tmp_path / "state", Script(), daily_cap=None)
+@pytest.mark.parametrize(("daily_cap", "delivered"), [(None, 28), (1, 1)])
+def test_the_vendors_caps_a_month_and_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, daily_cap: int | None, delivered: int
+) -> None:
+    write_world(tmp_path)
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.row_factory = sqlite3.Row
+    monkeypatch.setattr(_wecom_messages.time, "time", lambda: datetime(2026, 2, 10, tzinfo=UTC).timestamp())
+    messages = _wecom_messages.MassMessages(db, World(tmp_path), daily_cap)
     body = {"chat_type": "single", "external_userid": ["wmA"], "sender": "zhang", "text": {"content": "x"}}
-    with serving(app) as url:
-        corp = Corp(url, tmp_path / "state" / "wecom.sqlite", Script())
-        failed = [len(corp.post("add_msg_template", body)["fail_list"]) for _ in range(32)]
-    assert sum(failed) in (1, 2, 3, 4), "as many messages as the month has days"
-    assert failed == sorted(failed)
+    failed = [len(messages.create(body, "app")["fail_list"]) for _ in range(30)]
+    assert failed == [0] * delivered + [1] * (30 - delivered), "February has 28 days"
 
 
 @pytest.mark.parametrize(
