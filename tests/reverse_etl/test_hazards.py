@@ -56,9 +56,9 @@ def test_a_field_that_was_deleted_at_the_destination_is_made_again_or_named(proj
     project.contacts(contacts(5, score=9.0))
     assert engine.run("contacts", project.settings, AS_OF).rejected == 5
     (found,) = control.errors("contacts", project.settings)
-    assert found["rows"] == 5
-    assert 'Property "company" does not exist' in found["reason"]
-    assert found["to_do"]
+    assert (found["meaning"], found["code"], found["rows"]) == ("schema", "PROPERTY_DOESNT_EXIST", 5)
+    assert "company" in found["reason"]
+    assert "Create the property again" in found["to_do"]
     project.contact_sync()
     assert engine.run("contacts", project.settings, AS_OF).updated == 5
     assert {row["cdp_lead_score"] for row in held(portal).values()} == {"9"}
