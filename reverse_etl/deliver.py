@@ -1,8 +1,9 @@
 """Deliver: a plan's rows go out window by window; what is meant is written down before, what came of it after.
 
-A window is a number of batches that are sent side by side. One transaction closes a window and opens the next, so that
-the ledger costs one write to disk a window and not one a row. After a crash the open window is in doubt. Where sending
-twice does harm, a window is no wider than what is under way at once.
+A window is a number of batches that are sent side by side. One transaction closes a window and opens another, so that the
+ledger costs one write to disk a window and not one a row; it is made while the window between them is under way. After a
+crash the open windows (three at most) are in doubt. Where sending twice does harm, a window is no wider than what is
+under way at once, and the next one is not written down before its outcomes are.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from cdp.errors import CdpError
+from reverse_etl import ledger_codec as codec
 from reverse_etl import messages
 from reverse_etl.batches import Portion, idempotency_key, portions, rows_of
 from reverse_etl.catalog import ResolvedSync
@@ -47,6 +49,15 @@ class Delivery:
 
 
 @dataclass
+class _Job:
+    """A batch on its way. `refused`: rows of it that lost their consent since it was written down, and are not sent."""
+
+    batch: Intended
+    refused: dict[str, Outcome]
+    answer: Future[Answer]
+
+
+@dataclass
 class Delivering:
     """What a delivery works with."""
 
@@ -61,6 +72,7 @@ class Delivering:
     clock: Callable[[], datetime]
     delivery: Delivery = field(default_factory=Delivery)
     _settled: list[Settled] = field(default_factory=list)
+    _under_way: list[_Job] = field(default_factory=list)
     _next: int = 0
 
     @property
@@ -81,6 +93,7 @@ class Delivering:
                         self.delivery.not_attempted += sum(self._changing(allowed, portion) for portion in window)
                     else:
                         self._window(pool, allowed, window)
+                self._collect()
         self._close()
         return self.delivery
 
@@ -105,14 +118,31 @@ class Delivering:
                 intended = self._intend(tables, noted)
         else:
             intended = self._intend(tables, {})
-        jobs = [(rows_of(table), batch) for table, batch in zip(tables, intended, strict=True) if table.num_rows]
-        answers = list(pool.map(lambda job: self.sender.send(job[0], job[1].idempotency_key), jobs))
-        for (_, batch), answer in zip(jobs, answers, strict=True):
-            self._settled.append(Settled(batch, answer.result))
-            self._count(batch, answer.result)
+        if self._overlaps:
+            self._collect()
+        for table, batch in zip(tables, intended, strict=True):
+            if not table.num_rows:
+                continue
+            going, refused = self.gate.check(table) if self.gate.moved() else (table, {})
+            rows = rows_of(going)
+            answer = pool.submit(self.sender.send, rows, batch.idempotency_key) if rows else _nothing_sent()
+            self._under_way.append(_Job(batch, refused, answer))
+        if not self._overlaps:
+            self._collect()
+
+    def _collect(self) -> None:
+        """Wait for the batches that are under way."""
+        for job in self._under_way:
+            answer = job.answer.result()
+            result = answer.result
+            if job.refused:
+                result = Result({**result.rows, **job.refused}, result.others)
+            self._settled.append(Settled(job.batch, result))
+            self._count(job.batch, result)
             if answer.error is not None and self.delivery.error is None:
                 self.delivery.error = answer.error
-        self.delivery.message = self.sender.breaker.reason
+        self._under_way = []
+        self.delivery.message = self.delivery.message or self.sender.breaker.reason
 
     def _intend(self, tables: Sequence[pa.Table], noted: dict[int, list[Message]]) -> list[Intended]:
         """Close the window before and open this one, in one transaction."""
@@ -124,8 +154,8 @@ class Delivering:
             # Unchanged rows only fill up a snapshot; they are not part of what is meant.
             changing = table.filter(pc.not_equal(table["operation"], "unchanged")) if is_snapshot else table
             rows = changing.select(BATCH_COLUMNS)
-            number = self._next + position
-            intended.append(Intended(number, rows, idempotency_key(self.name, number, rows)))
+            number, content = self._next + position, codec.pack(rows)
+            intended.append(Intended(number, rows, idempotency_key(self.name, number, content), content))
         self._next += len(tables)
         self.ledger.advance(
             self.name,
@@ -208,6 +238,11 @@ class Delivering:
             self.delivery.message = reason
         return bool(reason)
 
+    @property
+    def _overlaps(self) -> bool:
+        """May a window be written down while the one before it is under way?"""
+        return self.resolved.object.repeat != "harmful" and not self.resolved.object.message
+
     def _width(self) -> int:
         under_way = self.resolved.spec.concurrency
         return under_way if self.resolved.object.repeat == "harmful" else max(_WINDOW, 4 * under_way)
@@ -216,6 +251,13 @@ class Delivering:
     def _changing(table: pa.Table, portion: Portion) -> int:
         operations = table["operation"].slice(portion.start, portion.length).to_pylist()
         return sum(operation != "unchanged" for operation in operations)
+
+
+def _nothing_sent() -> Future[Answer]:
+    """The answer of a batch none of whose rows may go any more."""
+    done: Future[Answer] = Future()
+    done.set_result(Answer(Result()))
+    return done
 
 
 def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:

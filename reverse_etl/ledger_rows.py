@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Intended:
-    """A batch that is about to be sent."""
+    """A batch that is about to be sent. `content`: the rows packed, where somebody has done that already."""
 
     number: int
     rows: pa.Table
     idempotency_key: str
+    content: bytes = b""
 
 
 @dataclass(frozen=True)

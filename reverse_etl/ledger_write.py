@@ -156,7 +156,7 @@ def _row(sync: str, run_id: str, each: Intended, at: datetime, status: str, outc
         "status": status,
         "row_count": each.rows.num_rows,
         "idempotency_key": each.idempotency_key,
-        "content": codec.pack(each.rows),
+        "content": each.content or codec.pack(each.rows),
         "outcomes": outcomes,
         "intended_at": at,
         "settled_at": at if status == "settled" else None,

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 
+import pytest
+
+from cdp.errors import DeclarationError
 from demo.emulators.faults import Fault
-from reverse_etl import control, delivery_log, engine
+from reverse_etl import catalog, control, delivery_log, engine
 from tests.reverse_etl.webhooks import Endpoint, endpoint
 
 __all__ = ["endpoint"]
@@ -104,3 +107,34 @@ def test_one_bad_row_does_not_hold_up_the_others(endpoint: Endpoint) -> None:
     result = endpoint.run()
     assert (result.created, result.rejected) == (59, 1)
     assert engine.plan("rows", endpoint.project.settings).counts["create"] == 1
+
+
+def test_a_merge_of_persons_does_not_lose_the_member(endpoint: Endpoint) -> None:
+    """PostHog/posthog#9747, #14356: after a merge the person was gone from what had been sent until all was computed anew."""
+    merges, columns = "snd_webhook__merges", {"person_id": "varchar", "merged_into": "varchar"}
+    endpoint.project.contract(merges, columns, "service")
+    endpoint.declare("mirror", more=f"merges: {merges}")
+    endpoint.project.fill(merges, columns, [])
+    endpoint.want({"loser": 1, "winner": 2})
+    endpoint.run()
+    endpoint.project.fill(merges, columns, [("person loser", "person winner")])
+    endpoint.want({"winner": 2})
+    assert (endpoint.run().merged, endpoint.held()) == (1, {"winner": 2})
+
+    # CleverTap/clevertap-ios-sdk#167: the "de-merge" says success, and nothing happens.
+    endpoint.project.fill(merges, columns, [])
+    endpoint.want({"loser": 1, "winner": 2})
+    assert (endpoint.run().created, endpoint.held()) == (1, {"loser": 1, "winner": 2})
+
+
+def test_deleting_works_wherever_the_vendor_can_and_not_for_a_list(endpoint: Endpoint) -> None:
+    """rudderlabs/rudder-server#3946: the mode `delete` follows the spec, and a destination that cannot delete says so."""
+    can = {
+        name for name in catalog.destination_names() for o in catalog.destination(name).objects.values() if o.deletes
+    }
+    assert {"hubspot", "webhook", "sftp_csv"} <= can
+    endpoint.declare("append")
+    text = (endpoint.project.settings.project_root / "reverse_etl/syncs/rows.yml").read_text()
+    endpoint.project.sync("rows", text.replace("mode: append", "mode: delete"))
+    with pytest.raises(DeclarationError, match="webhook cannot delete events"):
+        endpoint.run()

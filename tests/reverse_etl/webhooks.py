@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -87,12 +86,6 @@ class Endpoint(Vendor):
     def values(self, table: str) -> dict[str, int]:
         """key -> value of the rows or the events."""
         return {key: json.loads(fields)["value"] for key, fields in self.query(f"select key, fields from {table}")}
-
-    def write(self, *statements: str) -> None:
-        """Change what stands there, as somebody else would."""
-        with contextlib.closing(sqlite3.connect(self.database, timeout=30)) as con, con:
-            for statement in statements:
-                con.execute(statement)
 
     def events(self) -> list[str]:
         """Keys of the events that were applied, as often as they were."""

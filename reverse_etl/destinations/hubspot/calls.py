@@ -36,7 +36,7 @@ class Calls:
                 expected="the token of a private app with the scopes that the object needs (see the README)",
                 fix="correct CDP_HUBSPOT__TOKEN, or give the app the scope, and run again",
             )
-        raise BatchRejectedError(reason_of(error) or f"status {status}", str(error.get("category", status)))
+        raise BatchRejectedError(reason_of(error) or f"status {status}", code_of(error, str(status)))
 
     def read(self, emails: Iterable[str], properties: list[str]) -> dict[str, dict[str, Any]]:
         """Contacts by e-mail address (lower case): `id` and `properties`. Those that HubSpot lacks are left out."""
@@ -58,6 +58,12 @@ def reason_of(error: Mapping[str, Any]) -> str:
     """What an error document says."""
     parts = [str(error.get("category", "")), str(error.get("message", ""))]
     return ": ".join(part for part in parts if part)
+
+
+def code_of(error: Mapping[str, Any], otherwise: str = "") -> str:
+    """The category; of a property that is gone, which is told only within the message, the word for that."""
+    gone = "PROPERTY_DOESNT_EXIST"
+    return gone if gone in str(error.get("message", "")) else str(error.get("category", otherwise))
 
 
 def _error_of(response: httpx.Response) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from reverse_etl.catalog import MappedField
 from reverse_etl.destination import Batch, BatchRejectedError, Outcome, Result, Row
 from reverse_etl.destination_spec import FieldType
-from reverse_etl.destinations.hubspot.calls import CONTACTS, Calls, reason_of
+from reverse_etl.destinations.hubspot.calls import CONTACTS, Calls, code_of, reason_of
 
 _PROPERTIES = "/crm/v3/properties/contacts"
 _EXISTS = Outcome("succeeded", "it exists already and was left alone", "CONFLICT")
@@ -98,7 +98,7 @@ def _outcomes(answer: Mapping[str, Any], traces: Mapping[str, Row], *, is_create
         if row is not None:
             outcomes[row.key] = Outcome("succeeded")
     for error in answer.get("errors", []):
-        context, category = error.get("context", {}), str(error.get("category", ""))
+        context, category = error.get("context", {}), code_of(error)
         marked = [traces.get(trace) for trace in context.get("objectWriteTraceId", [])]
         named = [by_email.get(email) for email in context.get("ids", [])]
         exists = is_create and category == "CONFLICT"

@@ -12,6 +12,7 @@ import hmac
 import json
 import time
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -97,7 +98,7 @@ class Webhook:
 
 def _row(row: Row) -> str:
     into = f',"into":{row.into_json}' if row.operation == "merge" else ""
-    return f'{{"key":{json.dumps(row.key)},"fields":{row.payload_json}{into}}}'
+    return f'{{"key":{encode_basestring_ascii(row.key)},"fields":{row.payload_json}{into}}}'
 
 
 def _filled(template: str, sync: str, mode: str, operation: str, rows: str) -> str:
