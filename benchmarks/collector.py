@@ -159,9 +159,9 @@ def main() -> None:
         runs = {"batches": (BATCH, 0.0), "single": (1, 0.0), "half": (1, 750.0)}
         for name, (batch, rate) in runs.items():
             if options.only in ("", name):
-                figures[name] = _measured(Path(folder) / name, options.seconds, batch, rate)
+                figures[name] = measured(Path(folder) / name, options.seconds, batch, rate)
         if options.memory_seconds:
-            figures["memory"] = _measured(Path(folder) / "memory", options.memory_seconds, BATCH, options.memory_rate)
+            figures["memory"] = measured(Path(folder) / "memory", options.memory_seconds, BATCH, options.memory_rate)
         if options.load_events and options.only in ("", "load"):
             figures["load"] = _loaded(Path(folder) / "load", options.load_events)
     print(json.dumps(figures, indent=2))
@@ -184,9 +184,10 @@ def _disk(folder: Path) -> dict[str, Any]:
     }
 
 
-def _measured(data: Path, seconds: float, batch: int, rate: float) -> dict[str, Any]:
+def measured(data: Path, seconds: float, batch: int, rate: float, **more: str) -> dict[str, Any]:
+    """Start a collector with its log below `data` and settings `more`, send, end it, and count what is on disk."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("CDP_")}
-    environment = kept | {"CDP_DATA_DIR": str(data), "CDP_COLLECTOR__WEB_KEYS": KEY, "PYTHONUNBUFFERED": "1"}
+    environment = kept | {"CDP_DATA_DIR": str(data), "CDP_COLLECTOR__WEB_KEYS": KEY, "PYTHONUNBUFFERED": "1"} | more
     command = [str(Path(sys.executable).parent / "cdp"), "collector", "serve", "--port", "0", "--json"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as server:
         try:

@@ -29,7 +29,8 @@ class Settings(BaseSettings):
         "", description="Active sources, comma separated; empty: those whose YAML says `active: true`."
     )
     as_of: str = Field(
-        "", description="The 'now' of a run (ISO 8601, UTC); empty: the demo world's end, or today 00:00."
+        "",
+        description="The 'now' of a run (ISO 8601, UTC); empty: the demo world's end, or today 00:00 (later where `cdp live` is).",
     )
     landing_dir: Path | None = Field(
         None,

@@ -13,6 +13,7 @@ from sqlglot import exp
 from cdp.declarations import Document, suggest
 from cdp.errors import DeclarationError
 from cdp.settings import Settings
+from cdp.sources import all_sources
 from cdp.tracking_plan import has_plan, load_plan
 from reverse_etl.contract import Contract
 from reverse_etl.declaration import EVENT_COLUMNS, EventSource, Sync
@@ -52,6 +53,17 @@ def of_events(document: Document[Sync], source: EventSource, settings: Settings)
         )
         for position, name in enumerate(source.events)
         if name not in known
+    ]
+    sources = sorted(all_sources(settings)) if source.sources else []
+    unknown += [
+        document.error(
+            ("source", "sources", position),
+            f'there is no source "{name}"',
+            expected="one of " + ", ".join(sources),
+            fix=suggest(name, sources) or "the inputs of the collector are all of the source collector",
+        )
+        for position, name in enumerate(source.sources)
+        if name not in sources
     ]
     if unknown:
         raise DeclarationError.all_of(unknown)

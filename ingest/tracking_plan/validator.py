@@ -26,6 +26,7 @@ DATETIME = DATE + r"[T ]([01]\d|2[0-3]):[0-5]\d(:([0-5]\d|60)(\.\d{1,9})?)?(Z|[+
 PLAIN_NAME = r"[\p{L}\p{N}_ .:/-]+"  # a name that may be shown, up to NAME_LENGTH; others could be an address
 NAME_LENGTH = 80
 SHOWN = 40
+REMEMBERED, REMEMBERED_LENGTH = 2048, 64  # texts of a pattern whose answer is kept, and how long they may be
 
 Check = Callable[[Any], str | None]
 
@@ -257,13 +258,23 @@ def _conditions(spec: Property) -> list[tuple[str, Callable[[Any], bool]]]:
 
 
 def _matcher(pattern: str) -> Callable[[str], bool]:
+    """Whether a text matches as a whole. RE2 takes 5 µs a text from Python, and what has a pattern repeats (currencies,
+    products, hours), so the last answers are kept."""
     fullmatch = re2.compile(pattern).fullmatch
+    known: dict[str, bool] = {}
 
     def matches(value: str) -> bool:
-        try:
-            return fullmatch(value) is not None
-        except UnicodeEncodeError:  # a lone surrogate is no text
-            return False
+        answer = known.get(value)
+        if answer is None:
+            try:
+                answer = fullmatch(value) is not None
+            except UnicodeEncodeError:  # a lone surrogate is no text
+                return False
+            if len(value) <= REMEMBERED_LENGTH:
+                if len(known) >= REMEMBERED:
+                    known.clear()
+                known[value] = answer
+        return answer
 
     return matches
 

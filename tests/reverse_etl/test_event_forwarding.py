@@ -23,7 +23,7 @@ owner: tests@lumen.example
 source:
   events: [{events}]
   since: 2026-02-01
-  sources: [web]
+  sources: [{sources}]
   properties: {{{properties}}}
 destination: webhook
 object: events
@@ -39,7 +39,6 @@ name: tests
 owner: tests@lumen.example
 description: Of the tests.
 enforcement: {unplanned_event: flag, unplanned_property: flag, missing_property: flag, invalid_property: flag, misplaced_event: flag}
-sources: {web: {}}
 """
 EVENT = """
 name: Order Completed
@@ -47,6 +46,13 @@ description: An order.
 why: Revenue.
 owner: tests@lumen.example
 sources: [web]
+"""
+SOURCE = """
+name: web
+description: Events.
+owner: tests@lumen.example
+kind: event_log
+tables: {events: {description: One event., files: "*.jsonl", format: jsonl, columns: {message_id: text}}}
 """
 # event_key -> name, person, source, day, properties
 EVENTS = {
@@ -61,14 +67,17 @@ EVENTS = {
 }
 
 
-def declare(project: Project, *, mode: str = "append", events: str = "Order Completed", purpose: str = "analytics",
+def declare(project: Project, *, mode: str = "append", events: str = "Order Completed", purpose: str = "analytics", sources: str = "web",
             properties: str = "coupon: text, total: number") -> None:  # fmt: skip
     plan = project.settings.project_root / "ingest" / "tracking_plan"
     plan.mkdir(parents=True, exist_ok=True)
     (plan.parent / "sources").mkdir(exist_ok=True)
     (plan / "_plan.yml").write_text(PLAN)
     (plan / "order_completed.yml").write_text(EVENT)
-    project.sync("forwarded", SYNC.format(mode=mode, events=events, purpose=purpose, properties=properties))
+    (plan.parent / "sources" / "web.yml").write_text(SOURCE)
+    project.sync(
+        "forwarded", SYNC.format(mode=mode, events=events, purpose=purpose, properties=properties, sources=sources)
+    )
 
 
 def fill(project: Project, *, more: tuple[str, ...] = ()) -> None:
@@ -151,6 +160,7 @@ def test_events_that_break_the_plan_go_when_the_sync_says_so(project: Project, e
     ("changed", "message"),
     [
         ({"events": "Order Complete"}, 'did you mean "Order Completed"'),
+        ({"sources": "wbe"}, 'did you mean "web"'),
         ({"mode": "upsert"}, "mode append and key event_key with events"),
         ({"properties": "coupon: text, total: number, email: text"}, "every event has a column of that name"),
         ({"properties": "coupon: text"}, 'has no column "total"'),
