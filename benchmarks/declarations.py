@@ -21,6 +21,9 @@ from typing import Any
 import duckdb
 
 from cdp.settings import get_settings
+from dbt_declarations.ask import Warehouse, count
+from dbt_declarations.contracts import Column, column_type
+from dbt_declarations.scope import Scope
 from dbt_declarations.writer import input_digest, refresh
 from tests.declarations.runs import History
 from tests.declarations.scratch import AS_OF, CONTRACTS, build, compiled, settings, warehouse, write, write_contracts
@@ -69,9 +72,14 @@ def rules() -> dict[str, tuple[str, str]]:
         condition = (
             f"city = '{city}' and identifier_count > {least}" if n % 2 else f"identifier_count > {least} and can_email"
         )
-        trait = f"trait_{n - n % 20:03}" if n % 2 == 0 else None
-        text = condition + (f" and {trait} is not null" if trait else "")
-        joined = f" inner join t_{trait} using (person_id)" if trait else ""
+        number = n - n % 20
+        trait = f"trait_{number:03}" if n % 2 == 0 else None
+        # who has no fact has 0 of what is counted or summed, and nothing of all else
+        known = "<> 0" if AGGREGATES[(number + number // KINDS) % 5][0] in ("count", "sum") else "is not null"
+        text = condition + (f" and {trait} {known}" if trait else "")
+        joined = (
+            f" inner join (select person_id from t_{trait} where value {known}) as t using (person_id)" if trait else ""
+        )
         found[f"rule_{n:03}"] = (
             f'type: rule\nwhen: "{text}"\n',
             f"select person_id, true as value, last_seen_at as since_at from person{joined} where {condition}",
@@ -138,6 +146,21 @@ def apart(con: duckdb.DuckDBPyConnection, queries: dict[str, str]) -> None:
         con.execute(
             f"create or replace table h_{name} as select person_id{value}, timestamp '{AS_OF}' as assigned_at from t_{name}"
         )
+
+
+def counted(con: duckdb.DuckDBPyConnection) -> dict[str, float]:
+    """An unsaved condition over two tags and the profile, counted as `cdp segment count --where` does."""
+
+    def columns(table: str) -> dict[str, Column]:
+        found = con.execute(
+            "select column_name, data_type from duckdb_columns() where table_name = ?", [table]
+        ).fetchall()
+        return {n: Column(n, column_type(t)) for n, t in found if n != "person_id"}
+
+    scope = Scope({"person": columns("person"), "tag": columns("person_tags")})
+    tables = {name: f'"{name}"' for name in ("person", "person_tags", "audience")}
+    asked = Warehouse(con, AS_OF, scope, tables)
+    return timed(lambda: count(asked, "trait_000 > 3 and city = 'Berlin' or rule_001"))
 
 
 def timed(work: Callable[[], Any]) -> dict[str, float]:
@@ -209,6 +232,7 @@ def measure(persons: int, events: int, folder: Path, memory: str) -> dict[str, A
         "one_table_each": theirs,
         "times_faster": round(theirs["processor"] / ours["processor"], 2),
         "same_results": bool(same[0][0]),
+        "count_of_an_unsaved_condition": counted(con),
         "one_percent_more_events": more,
         "one_percent_over_full": round(more["processor"] / ours["processor"], 2),
         "compiling_500": compiling(folder / "compiling"),

@@ -55,11 +55,11 @@ def of_file(path: Path) -> list[Decision]:
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DeclarationError(f"cannot be read: {error}", where=str(path), expected="a CSV in UTF-8") from None
-    stripped = [(line, {c: (row[c] or "").strip() for c in COLUMNS}) for line, row in rows]
-    return [
-        Decision(row["identifier_type"], row["identifier_value"], row["tag"], row["value"] or None, f"{path}:{line}")
-        for line, row in stripped
-    ]
+    found = []
+    for line, row in rows:
+        kind, identifier, tag, value = ((row[column] or "").strip() for column in COLUMNS)
+        found.append(Decision(kind, identifier, tag, value or None, f"{path}:{line}"))
+    return found
 
 
 def keep(decisions: list[Decision], settings: Settings, by: str, at: str = "") -> Path:

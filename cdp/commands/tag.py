@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cdp.commands.output import JsonOption, print_json
+
+if TYPE_CHECKING:
+    from dbt_declarations.decisions import Decision
 
 app = typer.Typer(name="tag", help="Set manual tags and take them away.", no_args_is_help=True)
 
@@ -55,7 +58,7 @@ def unset(person: Person, tag: Tag, by: By = "", at: At = "", json_: JsonOption 
     _write([Decision.of(person, tag, None)], by, at, json_)
 
 
-def _write(decisions: list[Any], by: str, at: str, json_: bool) -> None:
+def _write(decisions: list[Decision], by: str, at: str, json_: bool) -> None:
     import getpass
 
     from cdp.settings import get_settings

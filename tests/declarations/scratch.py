@@ -81,6 +81,9 @@ PII = {("person", "email")}
 FURTHER = {
     "person_lifecycle": "person_id varchar, model varchar, stage varchar, entered_at timestamp",
     "person_score": "person_id varchar, score varchar, points double, grade varchar",
+    "person_prediction": "person_id varchar, model varchar, probability double, decile bigint, expected_orders double,"
+    " expected_value double, scored_as_of timestamp",
+    "account_prediction": "account_key varchar, model varchar, probability double, decile bigint, scored_as_of timestamp",
     "int_tags__manual_resolved": "person_id varchar, tag varchar, value varchar, set_at timestamp, problem varchar",
 }
 HEAD = "owner: growth\ndescription: For a test.\n"

@@ -11,10 +11,13 @@ import yaml
 from typer.testing import CliRunner
 
 from cdp.commands.declarations import app
+from cdp.errors import DeclarationError
 from cdp.settings import get_settings
 from dbt_declarations.compiler import compile_declarations
+from dbt_declarations.decisions import keep, of_file
 from dbt_declarations.project import declared, load_project
 from dbt_declarations.schemas import KINDS, schemas
+from tests.declarations.scratch import settings, write
 
 ROOT = Path(__file__).resolve().parents[2]
 DBT = ROOT / "dbt_project"
@@ -91,3 +94,38 @@ def test_check_and_list_commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     told = json.loads(bad.stdout)
     assert bad.exit_code == 2 and told["valid"] is False
     assert any("owner" in e["what"] and e["where"].endswith("x.yml:1") for e in told["errors"])
+
+
+def test_decisions_on_manual_tags_are_checked_whole(tmp_path: Path) -> None:
+    """A right file becomes one file of decisions with writer and time; of a wrong one everything is told, and nothing written."""
+    own = settings(tmp_path)
+    write(own.dbt_dir, "tags/plan.yml", "type: manual\nvalue_type: text\nallowed_values: [keep, drop]\n")
+    write(own.dbt_dir, "tags/seats.yml", "type: manual\nvalue_type: number\n")
+    write(own.dbt_dir, "seeds/identity/identifier_types.csv", "name,priority\nemail,1\nuser_id,2\n")
+    given = tmp_path / "given.csv"
+    given.write_text("identifier_type,identifier_value,tag,value\nemail,a@x.example,plan,keep\nuser_id,7,seats,\n")
+    path = keep(of_file(given), own, "kim", "2026-02-01T08:00:00")
+    assert path.parent == own.path("tag_decisions")
+    said = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [(s["tag"], s["value"], s["set_by"], s["set_at"]) for s in said] == [
+        ("plan", "keep", "kim", "2026-02-01T08:00:00+00:00"),
+        ("seats", None, "kim", "2026-02-01T08:00:00+00:00"),
+    ]
+    assert len({s["decision_id"] for s in said}) == 2
+    given.write_text(
+        "identifier_type,identifier_value,tag,value\nemial,a@x.example,plan,kep\nemail,,seats,many\nemail,b@x.example,paln,keep\n"
+    )
+    with pytest.raises(DeclarationError) as wrong:
+        keep(of_file(given), own, "kim")
+    told = wrong.value.render()
+    for promised in (
+        'given.csv:2: "emial" is no type of identifier',
+        'given.csv:2: "kep" is no value of plan',
+        "given.csv:3: names nobody",
+        'given.csv:3: "many" is no value of seats',
+        'given.csv:4: there is no manual tag "paln"',
+        'did you mean "plan"?',
+    ):
+        assert promised in told
+    assert "x.example" not in told
+    assert len(list(path.parent.iterdir())) == 1
