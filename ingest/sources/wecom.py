@@ -1,4 +1,7 @@
-"""WeCom: staff who serve customers, their customers in batches, and the tag library."""
+"""WeCom: staff who serve customers, their customers in batches, the tag library, and who is in which group chat.
+
+Contract of the chats: developer.work.weixin.qq.com, documents 92120 (groupchat/list) and 92122 (groupchat/get).
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,11 @@ from ingest.objects import land_changed
 
 STAFF_A_CALL = 100
 RELATIONS_A_PAGE = 100
+CHATS_A_PAGE = 1000
 
 
 def resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> list[Any]:
-    """Resources for external_contacts and corp_tags; only relations and tags that changed are landed."""
+    """Resources for the tables; only relations, tags and members that changed are landed."""
     keys = required_connection(source.name, source.connection, settings)
     api = WeChatApi(
         source, keys["base_url"], "/cgi-bin/gettoken", {"corpid": keys["corpid"], "corpsecret": keys["corpsecret"]}
@@ -49,9 +53,23 @@ def resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> l
         ]
         yield from land_changed(dlt, lander, "corp_tags", rows, "externalcontact/get_corp_tag_list")
 
+    def group_members() -> Iterator[Any]:
+        cursor = ""
+        while True:
+            asked = {"status_filter": 0, "cursor": cursor, "limit": CHATS_A_PAGE}
+            page = api.call("POST", "/cgi-bin/externalcontact/groupchat/list", body=asked)
+            for listed in page.get("group_chat_list", []):
+                one = {"chat_id": listed["chat_id"], "need_name": 1}
+                answer = api.call("POST", "/cgi-bin/externalcontact/groupchat/get", body=one)
+                rows = [_member(answer["group_chat"], member) for member in answer["group_chat"].get("member_list", [])]
+                yield from land_changed(dlt, lander, "group_members", rows, "externalcontact/groupchat/get")
+            cursor = page.get("next_cursor", "")
+            if not cursor:
+                break
+
     return [
         dlt.resource(read, name=raw_table(source.name, read.__name__), write_disposition="append")()
-        for read in (external_contacts, corp_tags)
+        for read in (external_contacts, corp_tags, group_members)
     ]
 
 
@@ -62,4 +80,18 @@ def _relation(entry: dict[str, Any]) -> dict[str, Any]:
         "external_userid": contact.get("external_userid"),
         "external_contact": contact,
         "follow_info": follow,
+    }
+
+
+def _member(chat: dict[str, Any], member: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "chat_id": chat["chat_id"],
+        "chat_name": chat.get("name"),
+        "owner": chat.get("owner"),
+        "userid": member.get("userid"),
+        "member_type": member.get("type"),
+        "unionid": member.get("unionid"),
+        "name": member.get("name"),
+        "join_time": member.get("join_time"),
+        "join_scene": member.get("join_scene"),
     }

@@ -74,7 +74,25 @@ def test_followers_join_change_and_leave(
     assert "CDP_WECHAT_OA__SECRET" in caught.value.fix
 
 
-def test_relations_and_tags(
+def chat(n: int, members: int) -> dict[str, Any]:
+    """A group chat of one member of staff, as groupchat/get answers (document 92122)."""
+    staff = {"userid": f"staff{n:03}", "type": 1, "join_time": 1767225600, "join_scene": 1, "name": "店员"}
+    customers = [
+        {
+            "userid": f"wm{n}-{m}",
+            "type": 2,
+            "unionid": f"u{n}-{m}",
+            "join_time": 1767225600 + m,
+            "join_scene": 3,
+            "name": f"客户{m}",
+        }
+        for m in range(1, members)
+    ]
+    facts = {"chat_id": f"wr{n}", "name": f"群{n}", "owner": f"staff{n:03}", "create_time": 1767225600, "notice": ""}
+    return facts | {"member_list": [staff, *customers]}
+
+
+def test_relations_tags_and_group_chats(
     project: Project, serve: Callable[[Starlette], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staff = [f"staff{n:03}" for n in range(120)]
@@ -105,15 +123,24 @@ def test_relations_and_tags(
     write(project, "wecom/follow_users", [{"userid": name, "name": name, "department": [1]} for name in staff])
     write(project, "wecom/corp_tags", [tag])
     write(project, "wecom/external_contacts", relations)
+    chats = [chat(n, members=3 + n % 2) for n in range(7)]
+    write(project, "wecom/group_chats", chats)
     app = wecom.create_app(project.folder / "world", project.folder / "state", Faults({"wecom": FAULTS}))
     for key, value in wecom.environment(serve(app)).items():
         monkeypatch.setenv(key, value)
     source = declared("wecom")
-    assert project.load(source).rows == {"external_contacts": 330, "corp_tags": 1}
+    monkeypatch.setattr("ingest.sources.wecom.CHATS_A_PAGE", 3)
+    assert project.load(source).rows == {"external_contacts": 330, "corp_tags": 1, "group_members": 24}
     assert project.load(source).total == 0
     relations[5]["follow_info"] = relations[5]["follow_info"] | {"remark": "大客户"}
     write(project, "wecom/external_contacts", relations)
-    assert project.load(source).rows == {"external_contacts": 1}
+    chats[6] = chat(6, members=5)
+    write(project, "wecom/group_chats", chats)
+    assert project.load(source).rows == {"external_contacts": 1, "group_members": 2}
+    joined = "select chat_name, owner, member_type, unionid, name, join_scene from raw.wecom__group_members"
+    assert project.query(f"{joined} where chat_id = 'wr6' and userid = 'wm6-4'") == [
+        ("群6", "staff006", 2, "u6-4", "客户4", 3)
+    ]
     found = project.query(
         "select userid, external_userid, follow_info ->> '$.remark' from raw.wecom__external_contacts order by _cdp_sequence desc limit 1"
     )

@@ -36,6 +36,7 @@ class World:
         self._staff: set[str] = set()
         self._relations: dict[tuple[str, str], dict[str, Any]] = {}
         self._customers: set[str] = set()
+        self._chats: dict[str, dict[str, Any]] = {}
 
     def corp_tags(self) -> list[dict[str, Any]]:
         """Tags that somebody made in the admin console."""
@@ -55,6 +56,12 @@ class World:
             self._relations = dict(sorted(((row["userid"], row["external_userid"]), row) for row in rows))
             self._customers = {external for _, external in self._relations}
         return self._relations
+
+    def group_chats(self) -> dict[str, dict[str, Any]]:
+        """chat_id -> group chat with its members, in that order."""
+        if (rows := self._changed("group_chats")) is not None:
+            self._chats = {row["chat_id"]: row for row in sorted(rows, key=lambda row: str(row["chat_id"]))}
+        return self._chats
 
     def customers(self) -> set[str]:
         """External userids that anybody follows."""

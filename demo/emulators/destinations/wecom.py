@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from demo.emulators.destinations import Fates
+from demo.emulators.destinations._wecom_groups import GroupChats
 from demo.emulators.destinations._wecom_messages import MassMessages, Remarks
 from demo.emulators.destinations._wecom_world import MAX_TAGS, CorpTags, WeComError, World
 
@@ -77,6 +78,7 @@ class WeCom:
         self._db.row_factory = sqlite3.Row
         self._db.executescript("pragma journal_mode = wal; pragma synchronous = normal;" + _SCHEMA)
         self._world, self._faults = World(folder), faults
+        self._chats = GroupChats(self._world)
         self._tags, self._remarks = CorpTags(self._db, self._world), Remarks(self._db, self._world)
         self._messages = MassMessages(self._db, self._world, daily_cap)
         self._answer_seconds, self._token_seconds = answer_seconds, token_seconds
@@ -96,6 +98,8 @@ class WeCom:
             ("POST", f"{contact}/edit_corp_tag", self._tags.edit),
             ("POST", f"{contact}/del_corp_tag", self._tags.delete),
             ("POST", f"{contact}/mark_tag", self._mark_tag),
+            ("POST", f"{contact}/groupchat/list", self._chats.listed),
+            ("POST", f"{contact}/groupchat/get", self._chats.told),
             ("POST", f"{contact}/remark", self._remarks.write),
             ("POST", f"{contact}/add_msg_template", self._messages.create),
             ("POST", f"{contact}/get_groupmsg_list_v2", self._messages.listed),

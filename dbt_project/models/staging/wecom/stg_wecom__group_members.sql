@@ -1,0 +1,24 @@
+-- One row is one customer in one group chat as one read told; members of staff are left out.
+{{ config(enabled=is_active('wecom')) }}
+
+with source as (
+    select * from {{ source('raw', 'wecom__group_members') }}
+),
+
+final as (
+    select
+        'wecom.group_members:' || chat_id || '/' || userid as record_id,
+        _cdp_sequence as sequence,
+        to_timestamp(join_time) at time zone 'UTC' as observed_at,
+        chat_id,
+        chat_name,
+        owner,
+        userid as external_userid,
+        nullif(unionid, '') as unionid,
+        nullif(name, '') as nickname,
+        case join_scene when 1 then 'invited' when 2 then 'link' when 3 then 'qr_code' end as joined_by
+    from source
+    where member_type = 2
+)
+
+select * from final
