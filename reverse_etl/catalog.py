@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cdp.declarations import Document, load, suggest
 from cdp.errors import DeclarationError
 from cdp.settings import Settings
-from reverse_etl import contract, template
+from reverse_etl import contract, sync_checks
 from reverse_etl.declaration import EventSource, FieldMap, FileSource, Sync
 from reverse_etl.destination_spec import DestinationSpec, FieldRule, FieldType, ObjectSpec
 from reverse_etl.events import of_events
@@ -118,7 +117,7 @@ def resolve(
     spec, target = _target(document)
     source = _source(document, settings)
     errors: list[DeclarationError] = []
-    _check_purpose(document, source, target, errors)
+    sync_checks.check_purpose(document, source, target, errors)
     merges = _merges(document, settings, errors)
     if sync.mode not in target.modes:
         errors.append(
@@ -131,9 +130,9 @@ def resolve(
         for field_name in sync.fields
         if (field := _field(document, field_name, target, source, errors)) is not None
     ]
-    _check_key(document, target, source, errors)
-    options = _options(document, target, errors)
-    _check_names(document, errors)
+    sync_checks.check_key(document, target, source, errors)
+    options = sync_checks.chosen_options(document, target, errors)
+    sync_checks.check_names(document, errors)
     if errors:
         raise DeclarationError("\n".join(error.render() for error in errors))
     # Sorted, so that the order in the file is not part of what was sent.
@@ -208,54 +207,11 @@ def _merges(document: Document[Sync], settings: Settings, errors: list[Declarati
     return found
 
 
-# Purposes that allow a message on a channel.
-_CHANNEL_PURPOSES = {
-    "email": ("marketing_email", "service"),
-    "sms": ("marketing_sms", "service"),
-    "wechat": ("marketing_wechat", "service"),
-    "push": ("marketing_email", "marketing_sms", "marketing_wechat", "service"),
-    "chat": ("marketing_email", "marketing_sms", "marketing_wechat", "service"),
-}
-
-
-def _check_purpose(
-    document: Document[Sync], source: contract.Contract, target: ObjectSpec, errors: list[DeclarationError]
-) -> None:
-    purpose = document.value.consent_purpose
-    if target.message and purpose not in _CHANNEL_PURPOSES[target.message]:
-        errors.append(
-            document.error(
-                ("consent_purpose",),
-                f"is {purpose}, and the object is a message by {target.message}",
-                expected="one of " + ", ".join(_CHANNEL_PURPOSES[target.message]),
-            )
-        )
-    person = document.value.person
-    if person is not None and person not in source.columns:
-        errors.append(
-            document.error(
-                ("person",),
-                f'{source.model} has no column "{person}"',
-                expected="one of " + ", ".join(source.columns),
-                fix=suggest(person, list(source.columns)),
-            )
-        )
-    if document.value.consent_purpose != source.consent_purpose:
-        errors.append(
-            document.error(
-                ("consent_purpose",),
-                f'is "{document.value.consent_purpose}"',
-                expected=f'"{source.consent_purpose}", the purpose {source.model} filters on',
-                fix="send another model, or correct the purpose in the one place where it is wrong",
-            )
-        )
-
-
 def _field(
     document: Document[Sync], name: str, target: ObjectSpec, source: contract.Contract, errors: list[DeclarationError]
 ) -> MappedField | None:
     mapped, keys = document.value.fields[name], ("fields", name)
-    column_type = _origin(document, mapped, keys, source, errors)
+    column_type = sync_checks.kind_of_origin(document, mapped, keys, source, errors)
     if column_type is None:
         return None
     if mapped.write == "if_empty" and not target.reads_back:
@@ -294,98 +250,3 @@ def _field(
         return None
     rule = rule.model_copy(update={"normalise": mapped.normalise or rule.normalise, "hash": mapped.hash or rule.hash})
     return MappedField(name, mapped, rule, column_type, False)
-
-
-def _origin(
-    document: Document[Sync],
-    mapped: FieldMap,
-    keys: tuple[str, ...],
-    source: contract.Contract,
-    errors: list[DeclarationError],
-) -> FieldType | None:
-    """Kind of value that a field's origin has; None when it is wrong."""
-    if (mapped.normalise or mapped.hash) and (mapped.cast or "text") != "text":
-        errors.append(document.error(keys, "normalise and hash work on texts", expected="cast: text"))
-    if mapped.value is not None:
-        kinds: dict[type, FieldType] = {bool: "boolean", int: "integer", float: "number", str: "text"}
-        return kinds[type(mapped.value)]
-    try:
-        named = [mapped.column] if mapped.column else template.columns(mapped.template or "")
-    except ValueError as error:
-        errors.append(document.error((*keys, "template"), f"has {error}"))
-        return None
-    for column in named:
-        if column not in source.columns:
-            place = "column" if mapped.column else "template"
-            errors.append(
-                document.error(
-                    (*keys, place),
-                    f'{source.model} has no column "{column}"',
-                    expected="one of " + ", ".join(source.columns),
-                    fix=suggest(str(column), list(source.columns)),
-                )
-            )
-            return None
-        if mapped.template and source.columns[str(column)] == "list":
-            errors.append(document.error((*keys, "template"), f"{column} is a list", expected="columns of one value"))
-            return None
-    return source.columns[mapped.column] if mapped.column else "text"
-
-
-def _check_key(
-    document: Document[Sync], target: ObjectSpec, source: contract.Contract, errors: list[DeclarationError]
-) -> None:
-    sync = document.value
-    by_column = {mapped.column: name for name, mapped in sync.fields.items() if mapped.column}
-    for position, column in enumerate(sync.key):
-        if column not in source.columns:
-            errors.append(
-                document.error(
-                    ("key", position),
-                    f'{source.model} has no column "{column}"',
-                    expected="one of " + ", ".join(source.columns),
-                    fix=suggest(column, list(source.columns)),
-                )
-            )
-    found = {by_column.get(column) for column in sync.key}
-    if target.key and found != set(target.key):
-        errors.append(
-            document.error(
-                ("key",),
-                f"{', '.join(sync.key)} does not fill the destination's key",
-                expected=f"the columns mapped to {', '.join(target.key)}",
-                fix="map them under fields and name their columns as key",
-            )
-        )
-
-
-def _check_names(document: Document[Sync], errors: list[DeclarationError]) -> None:
-    seen: dict[str, str] = {}
-    for name in document.value.fields:
-        if (other := seen.setdefault(name.lower(), name)) != name:
-            errors.append(
-                document.error(("fields", name), f"differs from {other} only in case", expected="one of the two")
-            )
-
-
-def _options(document: Document[Sync], target: ObjectSpec, errors: list[DeclarationError]) -> dict[str, str]:
-    given = document.value.options
-    for name in given.keys() - target.options.keys():
-        errors.append(
-            document.error(
-                ("options", name),
-                "unknown option",
-                expected="one of " + (", ".join(target.options) or "(none)"),
-                fix=suggest(name, list(target.options)),
-            )
-        )
-    chosen: dict[str, str] = {}
-    for name, option in target.options.items():
-        value = given.get(name, option.default)
-        if value is None:
-            errors.append(document.error(("options",), f'option "{name}" is missing', expected=option.description))
-        elif option.pattern and not re.fullmatch(option.pattern, value):
-            errors.append(document.error(("options", name), f'found "{value}"', expected=option.description))
-        else:
-            chosen[name] = value
-    return chosen
