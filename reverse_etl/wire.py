@@ -1,4 +1,4 @@
-"""HTTP/1.1 for batches, as a transport of httpx: 0.2 ms of processor time a call, where httpx's own needs 0.9.
+"""HTTP/1.1 for batches, as a transport of httpx. A call by http.client takes 0.14 ms of processor time, by httpx 0.9 ms.
 
 Connections are kept, one to a thread that is calling. An error before the request can have left is httpx's ConnectError,
 ConnectTimeout or PoolTimeout; any later one is another httpx.TransportError, whose effect at the other side is unknown.
