@@ -21,14 +21,16 @@ GROUPS = {
     "events": "g04_conformed",
     "identity": "g05_identity",
     "profiles": "g06_profiles",
+    "models": "g07_models",  # before tags and scores, which may ask what they predict
     "tags": "g07_tags",
-    "models": "g08_models",
     "scores": "g08_scores",
     "segments": "g09_segments",
     "activation": "g10_activation",
     "destinations": "g11_destinations",
     "delivery": "g12_delivery",
 }
+# Models of the schema of scores that only hand on what the trained models wrote.
+_PREDICTIONS = ("person_prediction", "account_prediction")
 
 
 def raw_key(source: Source, table: str) -> dg.AssetKey:
@@ -74,6 +76,8 @@ class Translator(DagsterDbtTranslator):
         """The group of the model's schema."""
         if list(dbt_resource_props.get("fqn", []))[1:3] == ["staging", "reverse_etl"]:
             return GROUPS["delivery"]  # among the first groups it would close a circle of groups
+        if dbt_resource_props["name"] in _PREDICTIONS:
+            return GROUPS["models"]
         return GROUPS.get(str(dbt_resource_props["schema"]), "g00_other")
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:

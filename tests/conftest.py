@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from tests.site import Site
 
 PERSONS, DAYS, SEED = 300, 20, 7
+LONGEST = "test_bad_days.py"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,23 +22,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With several processes a file stays whole, as its fixtures are dear; and all files that look at the built world are one
-    process's, so that it is built once."""
+    """With several processes a file stays whole, as its fixtures are dear."""
     from xdist.scheduler import LoadScopeScheduling
 
+    class FileByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid.split("::", 1)[0]
+
+    return FileByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest file comes first, which also builds the world; the others that look at the world come last: it is there then."""
     here = Path(__file__).parent
-    on_world = {
-        path.relative_to(config.rootpath).as_posix()
-        for path in here.rglob("test_*.py")
+    asks = {
+        path
+        for path in {item.path for item in items}
         if "built_world" in path.read_text(encoding="utf-8") + _conftest_of(path, here)
     }
-
-    class WorldInOnePlace(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.split("::", 1)[0]
-            return "world" if file in on_world else file
-
-    return WorldInOnePlace(config, log)
+    items.sort(key=lambda item: 0 if item.path.name == LONGEST else 2 if item.path in asks else 1)
 
 
 def _conftest_of(path: Path, top: Path) -> str:
@@ -54,22 +57,29 @@ class BuiltWorld:
 
 
 @pytest.fixture(scope="session")
-def built_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuiltWorld]:
-    """The world after one run of everything. Not to be changed: work on `built_world.site.twin(tmp_path)`."""
-    kept = str(request.config.getoption("--built-world"))
-    folder = Path(kept).resolve() if kept else tmp_path_factory.mktemp("built_world")
-    summary = folder / "run.json"
-    print(f"world: persons={PERSONS} days={DAYS} seed={SEED}")
-    if summary.exists():
+def built_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> BuiltWorld:
+    """The world after one run of everything. Not to be changed: work on `built_world.site.twin(tmp_path)`.
+
+    Of several processes one builds it, and each looks at a copy of its own.
+    """
+    kept = request.config.getoption("--built-world")
+    base = tmp_path_factory.getbasetemp()
+    folder = Path(kept).resolve() if kept else (base if worker_id == "master" else base.parent) / "built_world"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        summary = folder / "run.json"
         site = Site(folder / "project", folder / "data")
-    else:
-        site = Site.make(folder)
-        site.ok(
-            "world", "generate", "--persons", str(PERSONS), "--days", str(DAYS), "--seed", str(SEED), "--horizon", "40"
-        )
-        site.ok("world", "up")
-        try:
-            summary.write_text(json.dumps(site.run()))
-        finally:
-            site.cdp("world", "down")
-    yield BuiltWorld(site, json.loads(summary.read_text()))
+        if not summary.exists():
+            print(f"world: persons={PERSONS} days={DAYS} seed={SEED}")
+            site = Site.make(folder)
+            arguments = {"persons": PERSONS, "days": DAYS, "seed": SEED, "horizon": 40}
+            site.ok("world", "generate", *(word for name, n in arguments.items() for word in (f"--{name}", str(n))))
+            site.ok("world", "up")
+            try:
+                told = site.run()
+            finally:
+                site.cdp("world", "down")
+            summary.write_text(json.dumps(told))
+        if worker_id != "master":
+            site = site.twin(tmp_path_factory.mktemp("world"))
+        return BuiltWorld(site, json.loads(summary.read_text()))

@@ -16,6 +16,9 @@ from tests.site import Site
 
 MODELS = ["+stg_collector__webhooks", "+event", "+identifier_observation", "+account_member"]
 
+LINE = {"product_id": "LM-DL-001", "quantity": 1, "price": 12.5}
+ORDER = {"order_id": "LM0123456789AB", "total": 12.5, "revenue": 12.5, "currency": "EUR", "products": [LINE]}
+
 
 def test_events_become_one_timeline_and_identifiers(own_collector: Callable[..., Running], tmp_path: Path) -> None:
     site = Site.make(tmp_path / "site", CDP_SOURCES="collector")
@@ -36,7 +39,7 @@ def test_events_become_one_timeline_and_identifiers(own_collector: Callable[...,
             "messageId": "c",
             "userId": "u-1",
             "event": "Order Completed",
-            "properties": {"order_id": "o1", "total": 12.5},
+            "properties": ORDER,
         },
         {"type": "group", "messageId": "d", "userId": "u-1", "groupId": "g-1"},
         {"type": "alias", "messageId": "e", "userId": "u-1", "previousId": "anon-000"},
@@ -63,7 +66,7 @@ def test_events_become_one_timeline_and_identifiers(own_collector: Callable[...,
     assert events == [
         ("a", "page", "Page Viewed", "web", "/p/1", None, None),
         ("b", "identify", "Identified", "web", None, None, None),
-        ("c", "track", "Order Completed", "web", None, "o1", 12.5),
+        ("c", "track", "Order Completed", "web", None, ORDER["order_id"], 12.5),
         ("d", "group", "Grouped", "web", None, None, None),
         ("e", "alias", "alias", "web", None, None, None),
     ]

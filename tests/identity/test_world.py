@@ -60,15 +60,15 @@ def test_persons_are_the_components_and_named_by_their_founders(site: Site) -> N
         "select left_key, right_key from identity.identity_edge anti join identity.identity_refusal using (left_key, right_key)"
     )
     rows = site.query(
-        "select i.identifier_key, i.identifier_type, i.identifier_value, i.first_sequence, i.priority, p.person_id"
+        "select i.identifier_key, i.identifier_type, i.identifier_value, i.first_sequence, i.strength, p.person_id"
         " from identity.identifier as i left join identity.person_identifier as p using (identifier_key)"
         " where i.blocked_reason is null"
     )
     component = united(edges)
     founders: dict[int, tuple[int, int, int, str]] = {}
-    for key, kind, value, sequence, priority, _ in rows:
+    for key, kind, value, sequence, strength, _ in rows:
         label = component.get(key, key)
-        founders[label] = min(founders.get(label, (2**63, 0, 0, "")), (sequence, int(priority), key, f"{kind}:{value}"))
+        founders[label] = min(founders.get(label, (2**63, 0, 0, "")), (sequence, int(strength), key, f"{kind}:{value}"))
     names = {
         label: "p_" + hashlib.md5(found[3].encode(), usedforsecurity=False).hexdigest()
         for label, found in founders.items()

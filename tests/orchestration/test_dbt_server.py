@@ -15,6 +15,7 @@ import pytest
 from cdp.settings import PROJECT_ROOT, Settings
 from orchestration import dbt_server
 from orchestration.dbt_client import SERVER
+from tests.dbt_project import PROJECT
 
 pytestmark = pytest.mark.skipif(not dbt_server.AVAILABLE, reason="forks of a loaded process are only safe on Linux")
 BIN = Path(sys.executable).parent
@@ -22,10 +23,19 @@ BIN = Path(sys.executable).parent
 ENDLESS = ["show", "--inline", "select count(*) from range(100000000) a, range(100000000) b", "--quiet"]
 
 
+def small_project(folder: Path) -> Settings:
+    """A dbt project of one seed and one model, below a root of its own."""
+    for name, text in PROJECT.items():
+        path = folder / "dbt_project" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return Settings(_env_file=None, project_root=folder, data_dir=folder / "data")
+
+
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """An empty warehouse and a server for it."""
-    settings = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("data"))
+    """A small project and a server for it."""
+    settings = small_project(tmp_path_factory.mktemp("site"))
     settings.path("dbt").mkdir(parents=True)
     with dbt_server.running(settings):
         server = dbt_server.current()
@@ -37,7 +47,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 def begin(settings: Settings, *arguments: str, program: str = "cdp-dbt") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [str(BIN / program), *arguments], cwd=PROJECT_ROOT / "dbt_project", text=True,
+        [str(BIN / program), *arguments], cwd=settings.dbt_dir, text=True,
         env={**os.environ, **settings.dbt_environment()}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
@@ -68,15 +78,15 @@ def gone(pid: int) -> bool:
 
 
 def test_answers_are_dbts(settings: Settings) -> None:
-    arguments = ("--quiet", "ls", "--select", "person", "--output", "json", "--resource-type", "model")
+    arguments = ("--quiet", "ls", "--select", "one", "--output", "json", "--resource-type", "model")
     through, plain = begin(settings, *arguments), begin(settings, *arguments, program="dbt")
     told, expected = through.communicate(timeout=120)[0], plain.communicate(timeout=120)[0]
-    assert told == expected and '"person"' in told
+    assert told == expected and '"one"' in told
     assert through.returncode == plain.returncode == 0
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"), [(["ls", "--no-such-option"], 2), (["run", "--select", "int_identity__history"], 0), (["run-operation", "none_such"], 2)]
+    ("arguments", "code"), [(["ls", "--no-such-option"], 2), (["build", "--select", "s"], 0), (["run-operation", "none_such"], 2)]
 )  # fmt: skip
 def test_exit_codes(settings: Settings, arguments: list[str], code: int) -> None:
     process = begin(settings, *arguments)
@@ -105,9 +115,10 @@ def test_without_a_server_it_is_dbt(settings: Settings, monkeypatch: pytest.Monk
 
 
 def test_the_server_ends_with_what_started_it(tmp_path: Path) -> None:
+    small_project(tmp_path)
     script = (
         "import time, sys; from pathlib import Path; from cdp.settings import Settings; from orchestration import dbt_server\n"
-        "settings = Settings(_env_file=None, data_dir=Path(sys.argv[1])); settings.path('dbt').mkdir(parents=True)\n"
+        "settings = Settings(_env_file=None, project_root=Path(sys.argv[1]), data_dir=Path(sys.argv[1]) / 'data')\n"
         "dbt_server.start(settings); print(dbt_server.current()._process.pid, flush=True); time.sleep(600)"
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True)  # fmt: skip

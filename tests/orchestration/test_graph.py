@@ -14,7 +14,7 @@ from reverse_etl.catalog import resolve_all
 from tests.conftest import BuiltWorld
 
 FLOW = [
-    "raw", "seeds", "staging", "conformed", "identity", "profiles", "tags", "models", "scores", "segments", "activation",
+    "raw", "seeds", "staging", "conformed", "identity", "profiles", "models", "tags", "scores", "segments", "activation",
     "destinations", "delivery",
 ]  # fmt: skip
 
