@@ -15,7 +15,7 @@ run: install ## install, demo world, whole pipeline, summary
 	@trap '$(BIN)/cdp world down' EXIT; $(BIN)/cdp run; code=$$?; $(BIN)/cdp world evaluate; exit $$code
 
 test: install ## all tests
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadscope
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder
 
 check: install ## what must hold before a commit
 	$(BIN)/ruff check .
