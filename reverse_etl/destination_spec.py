@@ -10,6 +10,16 @@ from pydantic import Field, field_validator, model_validator
 from cdp.declarations import Declaration
 
 FieldType = Literal["text", "integer", "number", "boolean", "date", "datetime", "list"]
+# What a field's values are cast to in the warehouse.
+SQL_TYPES: dict[FieldType, str] = {
+    "text": "varchar",
+    "integer": "bigint",
+    "number": "double",
+    "boolean": "boolean",
+    "date": "date",
+    "datetime": "timestamp",
+    "list": "varchar[]",
+}
 Mode = Literal["upsert", "update_only", "create_only", "mirror", "append", "delete"]
 # What a refusal means, whatever the vendor calls it. `cdp sync errors` groups by it.
 ErrorClass = Literal[

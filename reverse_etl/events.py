@@ -8,6 +8,8 @@ the consent gate looks again when the rows go out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlglot import exp
 
 from cdp.declarations import Document, suggest
@@ -17,7 +19,7 @@ from cdp.sources import all_sources
 from cdp.tracking_plan import has_plan, load_plan
 from reverse_etl.contract import Contract
 from reverse_etl.declaration import EVENT_COLUMNS, EventSource, Sync
-from reverse_etl.destination_spec import FieldType
+from reverse_etl.destination_spec import SQL_TYPES, FieldType
 
 # What the rows are made of, in `schema.model` of the warehouse: what must be built before they are right.
 MODELS = (
@@ -28,14 +30,6 @@ MODELS = (
     "tracking.tracking_violation",
 )
 
-_SQL_TYPES: dict[FieldType, str] = {
-    "text": "varchar",
-    "integer": "bigint",
-    "number": "double",
-    "boolean": "boolean",
-    "date": "date",
-    "datetime": "timestamp",
-}
 _OF_PERSON = ("email", "phone", "user_id")
 
 
@@ -44,27 +38,14 @@ def of_events(document: Document[Sync], source: EventSource, settings: Settings)
     if not has_plan(settings):
         raise document.error(("source",), "there is no tracking plan", fix="add ingest/tracking_plan/_plan.yml")
     known = sorted(event.name for event in load_plan(settings).events.values())
-    unknown = [
-        document.error(
-            ("source", "events", position),
-            f'the tracking plan has no event "{name}"',
-            expected="one of " + ", ".join(known),
-            fix=suggest(name, known) or "add it to ingest/tracking_plan",
+    unknown = _unknown(
+        document, "events", source.events, known, "the tracking plan has no event", "add it to ingest/tracking_plan"
+    )
+    if source.sources:
+        inputs = "the inputs of the collector are all of the source collector"
+        unknown += _unknown(
+            document, "sources", source.sources, sorted(all_sources(settings)), "there is no source", inputs
         )
-        for position, name in enumerate(source.events)
-        if name not in known
-    ]
-    sources = sorted(all_sources(settings)) if source.sources else []
-    unknown += [
-        document.error(
-            ("source", "sources", position),
-            f'there is no source "{name}"',
-            expected="one of " + ", ".join(sources),
-            fix=suggest(name, sources) or "the inputs of the collector are all of the source collector",
-        )
-        for position, name in enumerate(source.sources)
-        if name not in sources
-    ]
     if unknown:
         raise DeclarationError.all_of(unknown)
     purpose = document.value.consent_purpose
@@ -79,7 +60,7 @@ def events_sql(source: EventSource, purpose: str) -> str:
     for name, kind in source.properties.items():
         path = exp.Literal.string(f'$."{name}"').sql("duckdb")
         value = f"json_extract_string(events.properties, {path})"
-        columns.append(f'try_cast({value} as {_SQL_TYPES[kind]}) as "{name}"')
+        columns.append(f'try_cast({value} as {SQL_TYPES[kind]}) as "{name}"')
     names = ", ".join(exp.Literal.string(name).sql("duckdb") for name in source.events)
     conditions = [
         f"events.event_name in ({names})",
@@ -106,3 +87,18 @@ def events_sql(source: EventSource, purpose: str) -> str:
         " inner join profiles.person as persons on events.person_id = persons.person_id"
         f" where {' and '.join(conditions)}"
     )
+
+
+def _unknown(
+    document: Document[Sync], key: str, names: Sequence[str], known: list[str], what: str, fix: str
+) -> list[DeclarationError]:
+    return [
+        document.error(
+            ("source", key, position),
+            f'{what} "{name}"',
+            expected="one of " + ", ".join(known),
+            fix=suggest(name, known) or fix,
+        )
+        for position, name in enumerate(names)
+        if name not in known
+    ]

@@ -10,19 +10,9 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from reverse_etl.catalog import MappedField, ResolvedSync
-from reverse_etl.destination_spec import FieldType
+from reverse_etl.destination_spec import SQL_TYPES
 from reverse_etl.normalise import normalised
 from reverse_etl.template import template_sql
-
-_SQL_TYPES: dict[FieldType, str] = {
-    "text": "varchar",
-    "integer": "bigint",
-    "number": "double",
-    "boolean": "boolean",
-    "date": "date",
-    "datetime": "timestamp",
-    "list": "varchar[]",
-}
 
 
 def keys_sql(resolved: ResolvedSync, relation: str) -> str:
@@ -121,13 +111,13 @@ def _origin(field: MappedField) -> str:
 
 def _value(field: MappedField) -> str:
     kind = field.rule.type
-    value = f"try_cast({_origin(field)} as {_SQL_TYPES[kind]})"
+    value = f"try_cast({_origin(field)} as {SQL_TYPES[kind]})"
     if kind == "text":
         # Sources say "nothing" as null and as empty text; destinations must not tell the two apart.
         value = normalised(value, field.rule.normalise, field.rule.hash)
     if field.map.default is not None:
         given = text_sql(str(field.map.default))
-        fallback = f"try_cast({given} as {_SQL_TYPES[kind]})"
+        fallback = f"try_cast({given} as {SQL_TYPES[kind]})"
         if kind == "text":
             fallback = normalised(fallback, field.rule.normalise, field.rule.hash)
         value = f"coalesce({value}, {fallback})"
@@ -137,7 +127,7 @@ def _value(field: MappedField) -> str:
 def _unreadable(field: MappedField) -> str:
     if field.rule.type == field.column_type:
         return "false"
-    column, sql_type = _origin(field), _SQL_TYPES[field.rule.type]
+    column, sql_type = _origin(field), SQL_TYPES[field.rule.type]
     return f"({column} is not null and try_cast({column} as {sql_type}) is null)"
 
 
