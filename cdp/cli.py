@@ -28,6 +28,7 @@ from cdp.commands import (
     world,
 )
 from cdp.errors import CdpError
+from cdp.garbage import collect_rarely
 
 app = typer.Typer(
     name="cdp",
@@ -59,6 +60,7 @@ app.add_typer(world.app, name="world", help="The demo world: a generated company
 
 def main() -> None:
     """Entry point: errors of ours are printed without a traceback, with their exit code."""
+    collect_rarely()
     try:
         app()
     except SystemExit as leaving:

@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cdp.garbage import collect_rarely
 from cdp.settings import Settings
 from orchestration.dbt_client import SERVER
 
@@ -109,6 +110,7 @@ def close() -> None:
 def serve(path: str, *, write: bool) -> None:
     """What the server's process does, in the project's folder: parse, say how it went on standard output, answer calls."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the run, which ends this
+    collect_rarely()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         listening.bind(path)
         listening.listen()
@@ -126,6 +128,9 @@ def _parse(write: bool) -> tuple[int, str, Any]:
     from dbt.cli.main import dbtRunner
     from dbt.task import build  # noqa: F401
 
+    from orchestration.dbt_log import drop_unseen_events
+
+    drop_unseen_events()
     kept = os.dup(1)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 1)

@@ -1,4 +1,4 @@
-"""Imported by the process that `tests.dbt` forks from: dbt, the adapter, and what both make of their classes at first use."""
+"""Imported by the process that `tests.commands` forks from: dbt, the adapter, and what both make of their classes at first use."""
 
 from __future__ import annotations
 

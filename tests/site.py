@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from cdp.settings import PROJECT_ROOT, Settings, get_settings
-from tests.dbt import dbt
+from tests import commands
 
 BIN = Path(sys.executable).parent
 COPIED = ("dbt_project", "ingest", "expectations", "reverse_etl", "orchestration")
@@ -68,7 +68,7 @@ class Site:
         }
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
-        """Start `cdp` with the arguments; both outputs are pipes."""
+        """Start the installed command `cdp`; both outputs are pipes."""
         return subprocess.Popen(
             [str(BIN / "cdp"), *arguments],
             env=self.env(**env), cwd=self.root, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -76,10 +76,7 @@ class Site:
 
     def cdp(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run `cdp` to its end."""
-        return subprocess.run(
-            [str(BIN / "cdp"), *arguments],
-            env=self.env(**env), cwd=self.root, text=True, capture_output=True, timeout=900, check=False,
-        )  # fmt: skip
+        return commands.cdp(*arguments, folder=self.root, environment=self.env(**env))
 
     def ok(self, *arguments: str, **env: str) -> str:
         """Run `cdp`, which must end with 0; its standard output."""
@@ -98,7 +95,7 @@ class Site:
 
     def dbt(self, *arguments: str, **env: str) -> None:
         """Run dbt on the site's project and warehouse, as somebody would by hand."""
-        done = dbt(
+        done = commands.dbt(
             "--no-use-colors", *arguments, folder=self.root / "dbt_project",
             environment=self.env(**{k: v for k, v in self.settings.dbt_environment().items() if k.startswith("DBT_")}, **env),
         )  # fmt: skip

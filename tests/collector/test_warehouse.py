@@ -11,7 +11,7 @@ from cdp.sources import one_source
 from cdp.warehouse import writer_lock
 from ingest.pipeline import run_source
 from tests.collector.running import Running
-from tests.dbt import dbt
+from tests.commands import dbt
 from tests.site import Site
 
 MODELS = ["+stg_collector__webhooks", "+event", "+identifier_observation", "+account_member"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.dbt import dbt as forked_dbt
+from tests.commands import dbt as forked_dbt
 from tests.declarations.scratch import CONTRACTS, FURTHER, write, write_contracts
 
 ROOT = Path(__file__).resolve().parents[2]

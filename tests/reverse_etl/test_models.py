@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from cdp.settings import PROJECT_ROOT
-from tests.dbt import dbt
+from tests.commands import dbt
 
 DBT = PROJECT_ROOT / "dbt_project"
 UPSTREAM = [

@@ -11,7 +11,7 @@ import pytest
 
 from cdp.warehouse import reading, writer_lock
 from ingest.pipeline import run_source
-from tests.dbt import dbt
+from tests.commands import dbt
 from tests.site import Site
 
 MODELS = "tracking_event_day stg_website__events event contact_attribute event_order_completed"
