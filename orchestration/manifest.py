@@ -58,7 +58,7 @@ def _parse(settings: Settings) -> tuple[int, str]:
 
 
 def digest_of(settings: Settings) -> str:
-    """A digest that changes with every file that decides the manifest: names, sizes and times."""
+    """A digest that changes with every file that decides the manifest: names, sizes and times. A project that was moved keeps it."""
     found = hashlib.sha256(settings.sources.encode())
     folders = [
         settings.dbt_dir,
@@ -72,7 +72,8 @@ def digest_of(settings: Settings) -> str:
         ):
             if path.suffix in (".yml", ".sql", ".csv", ".py", ".md"):
                 stat = path.stat()
-                found.update(f"{path}:{stat.st_size}:{stat.st_mtime_ns}\n".encode())
+                name = path.relative_to(settings.project_root).as_posix()
+                found.update(f"{name}:{stat.st_size}:{stat.st_mtime_ns}\n".encode())
     return found.hexdigest()
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,6 @@ import duckdb
 from cdp.settings import PROJECT_ROOT, Settings, get_settings
 from tests import commands
 
-BIN = Path(sys.executable).parent
 COPIED = ("dbt_project", "ingest", "expectations", "reverse_etl", "orchestration")
 NOT_COPIED = shutil.ignore_patterns("target", "generated", "logs", "__pycache__", "*.py", "dbt_packages")
 # Made by the clock or by chance (dlt's load ids, run ids), or numbered with gaps after a kill.
@@ -67,12 +65,9 @@ class Site:
             **more,
         }
 
-    def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
-        """Start the installed command `cdp`; both outputs are pipes."""
-        return subprocess.Popen(
-            [str(BIN / "cdp"), *arguments],
-            env=self.env(**env), cwd=self.root, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+    def start(self, *arguments: str, **env: str) -> commands.Begun:
+        """Start `cdp` with the arguments."""
+        return commands.Begun("cdp", arguments, self.root, self.env(**env))
 
     def cdp(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run `cdp` to its end."""

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,19 +51,14 @@ def kill_when(site: Site, ready: Callable[[list[str]], bool]) -> list[str]:
 
     What it had started itself (dbt) is left to end by itself: it must not get in the next run's way.
     """
-    process = site.start("run")
-    lines: list[str] = []
-    stderr = process.stderr
-    assert stderr is not None
-    reader = threading.Thread(target=lambda: lines.extend(iter(stderr.readline, "")), daemon=True)
-    reader.start()
+    run = site.start("run")
     end = time.monotonic() + PATIENCE
-    while not ready(lines):
-        assert process.poll() is None, "the run ended before it could be killed:\n" + "".join(lines[-20:])
+    while not ready(lines := run.said().splitlines()):
+        assert run.under_way(), "the run ended before it could be killed:\n" + "\n".join(lines[-20:])
         assert time.monotonic() < end, "the run never came to the place where it was to be killed"
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+        time.sleep(0.05)
+    os.kill(run.pid, signal.SIGKILL)
+    run.end()
     return lines
 
 

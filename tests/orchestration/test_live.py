@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import sqlite3
-import subprocess
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -62,7 +61,7 @@ def test_events_reach_their_destinations_in_micro_batches(built_world: BuiltWorl
     site.ok("world", "up")
     following = site.start("live", "--json", "--publish-seconds", "0")
     try:
-        batch = next_batch(following)
+        batch = json.loads(following.printed(0))
         assert (batch["rows"], batch["failed"], batch["held"]) == (3, [], {})
         title = "select json_extract(properties, '$.jobtitle') from contact where email = ?"
         assert held(site, "hubspot", title, email) == ["Reviewer"]
@@ -71,14 +70,14 @@ def test_events_reach_their_destinations_in_micro_batches(built_world: BuiltWorl
         assert held(site, "webhook", forwarded) == ["collector:m-2"]
         # a client that sends an event again, long after, lands it twice in raw, and it goes once
         collect(site, [signed_up("m-2"), signed_up("m-4")])
-        batch = next_batch(following)
+        batch = json.loads(following.printed(1))
         assert (batch["rows"], batch["sent"]["webhook_shop_events"], batch["failed"]) == (2, 1, [])
         assert held(site, "webhook", forwarded) == ["collector:m-2", "collector:m-4"]
     finally:
         following.terminate()
-        told = following.communicate(timeout=120)
+        done = following.end(120)
         site.cdp("world", "down")
-    assert following.returncode == 0, told
+    assert done.returncode == 0, done.stdout + done.stderr
     assert site.query("select distinct person_id from profiles.person_event where event_id in ('m-2', 'm-4')") == [
         (person,)
     ]
@@ -89,14 +88,6 @@ def test_events_reach_their_destinations_in_micro_batches(built_world: BuiltWorl
         rows = {t: sorted(map(repr, site.query(f"select * from {t}"))) for t in tables}
         site.dbt("run", CDP_AS_OF=batch["as_of"])
         assert {t: sorted(map(repr, site.query(f"select * from {t}"))) for t in tables} == rows
-
-
-def next_batch(following: subprocess.Popen[str]) -> dict[str, Any]:
-    """What `cdp live --json` tells next."""
-    assert following.stdout
-    line = following.stdout.readline()
-    assert line, following.stderr.read() if following.stderr else ""
-    return dict(json.loads(line))
 
 
 def test_a_batch_builds_what_lies_between_the_collector_and_the_syncs(built_world: BuiltWorld) -> None:

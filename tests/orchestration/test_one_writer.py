@@ -37,9 +37,9 @@ def test_the_second_run_waits_for_the_first(site: Site) -> None:
     both = [site.start("run", "--sync-only", "--json") for _ in range(2)]
     summaries = []
     for process in both:
-        out, err = process.communicate(timeout=600)
-        assert process.returncode == 0, out + err
-        summaries.append(json.loads(out))
+        done = process.end(600)
+        assert done.returncode == 0, done.stdout + done.stderr
+        summaries.append(json.loads(done.stdout))
     earlier, later = sorted(working_hours(site, summary["run_id"]) for summary in summaries)
     assert earlier[1] <= later[0], "the two runs had the warehouse at the same time"
 
