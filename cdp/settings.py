@@ -122,9 +122,13 @@ class Settings(BaseSettings):
         return _utc(str(json.loads(world.read_text(encoding="utf-8"))["as_of"])) if world.exists() else ""
 
     def dbt_environment(self) -> dict[str, str]:
-        """What dbt's profile and macros read from the environment."""
+        """What dbt's profile and macros read from the environment, for a process in the project's folder.
+
+        The warehouse is named from there: dbt reads the whole project anew when a value of its profile changes, which a moved
+        project would do.
+        """
         return {
-            "CDP_WAREHOUSE_PATH": str(self.warehouse_path),
+            "CDP_WAREHOUSE_PATH": os.path.relpath(self.warehouse_path, self.dbt_dir),
             "DBT_TARGET_PATH": str(self.path("dbt")),
             "CDP_AS_OF": self.resolve_as_of(),
             "CDP_THREADS": str(self.threads),
