@@ -19,6 +19,7 @@ from demo.emulators.destinations import wecom
 from demo.emulators.faults import FaultPlan, Faults
 from demo.emulators.sources import wechat_oa
 from tests.ingest.conftest import Project
+from tests.ingest.trial import Trial
 
 # some requests fail with 500, 503 or 504 and some are told to wait
 FAULTS = FaultPlan(error_rate=0.1, throttle_rate=0.05, hang_seconds=0.0)
@@ -158,6 +159,13 @@ def test_relations_tags_and_group_chats(
     write(project, "wecom/group_chats", [*chats[1:5], chat(5, members=4), back])
     assert project.load(source).rows == {"group_members": 1}, "who comes back is told again"
     assert project.query(left) == gone
+    conformed = Trial(project.settings.model_copy(update={"project_root": PROJECT_ROOT})).conformed("wecom")
+    joined_at = datetime(2026, 1, 1, 0, 0, 1)  # noqa: DTZ001
+    assert ("wr0", "wm0-1", joined_at, "群0", "staff000", "qr_code", seen) in conformed["group_membership"]
+    told = [row[0] for row in conformed["event"] if row[2] == "WeCom Group Left"]
+    assert told == [
+        f"group_left/{c}/{c.replace('r', 'm')}-{m}/{1767225600 + m}" for c, m in (("wr0", 1), ("wr0", 2), ("wr5", 3))
+    ]
     found = project.query(
         "select userid, external_userid, follow_info ->> '$.remark' from raw.wecom__external_contacts order by _cdp_sequence desc limit 1"
     )
