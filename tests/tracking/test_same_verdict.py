@@ -11,7 +11,7 @@ from ingest.tracking_plan import rules, validator_for, verdict
 from tests.tracking.plans import a_plan, an_event
 from tests.tracking.warehouse import connection, judged
 
-PLANS = int(os.environ.get("CDP_TRACKING_PLANS", "25"))
+PLANS = int(os.environ.get("CDP_TRACKING_PLANS", "12"))
 SEED = int(os.environ.get("CDP_TRACKING_SEED", "20260321"))
 EVENTS = 300
 RULES = {
