@@ -67,7 +67,7 @@ def resources(dlt: Any, source: Source, settings: Settings, lander: Lander) -> l
     def group_members() -> Iterator[Any]:
         """WeCom tells who is in a chat, and of nobody that they left: whoever was in one as far as the warehouse knows, and is
         not any more (or the chat is gone), lands once more with the "now" of this reading as `left_at`."""
-        cursor, there = "", set()
+        cursor, there = "", set[tuple[Any, Any]]()
         while True:
             asked = {"status_filter": 0, "cursor": cursor, "limit": CHATS_A_PAGE}
             page = api.call("POST", "/cgi-bin/externalcontact/groupchat/list", body=asked)

@@ -12,7 +12,7 @@ from tests.tracking.plans import a_plan, an_event
 from tests.tracking.warehouse import connection, judged
 
 PLANS = int(os.environ.get("CDP_TRACKING_PLANS", "12"))
-SEED = int(os.environ.get("CDP_TRACKING_SEED", "20260321"))
+SEED = int(os.environ.get("CDP_TRACKING_SEED", "1"))
 EVENTS = 300
 RULES = {
     "unplanned_event", "wrong_source", "not_live_yet", "deprecated", "name_not_planned", "not_an_object", "missing", "wrong_type",
