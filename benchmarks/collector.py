@@ -21,6 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -186,24 +188,16 @@ def _disk(folder: Path) -> dict[str, Any]:
 
 def measured(data: Path, seconds: float, batch: int, rate: float, **more: str) -> dict[str, Any]:
     """Start a collector with its log below `data` and settings `more`, send, end it, and count what is on disk."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("CDP_")}
-    environment = kept | {"CDP_DATA_DIR": str(data), "CDP_COLLECTOR__WEB_KEYS": KEY, "PYTHONUNBUFFERED": "1"} | more
-    command = [str(Path(sys.executable).parent / "cdp"), "collector", "serve", "--port", "0", "--json"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            port = _port(server)
-            _client(port, min(1.0, seconds / 4), batch, "warm", rate)
-            before, memory = _cpu(server.pid), [_resident(server.pid)]
-            parts, part_seconds = (10, seconds / 10) if seconds > 60 else (1, seconds)
-            took, answers = 0.0, []
-            for part in range(parts):
-                answers.append(_client(port, part_seconds, batch, f"run{part}", rate))
-                took += part_seconds
-                memory.append(_resident(server.pid))
-            cpu = _cpu(server.pid) - before
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait(30)
+    with serving(data, **more) as (pid, port):
+        client(port, min(1.0, seconds / 4), batch, "warm", rate)
+        before, memory = cpu(pid), [_resident(pid)]
+        parts, part_seconds = (10, seconds / 10) if seconds > 60 else (1, seconds)
+        took, answers = 0.0, []
+        for part in range(parts):
+            answers.append(client(port, part_seconds, batch, f"run{part}", rate))
+            took += part_seconds
+            memory.append(_resident(pid))
+        used = cpu(pid) - before
     acknowledged = sum(answer["acknowledged"] for answer in answers)
     last = answers[-1]
     return {
@@ -212,15 +206,30 @@ def measured(data: Path, seconds: float, batch: int, rate: float, **more: str) -
         "events_a_second": round(acknowledged / (parts * part_seconds)),
         "milliseconds": last["milliseconds"],
         "other_answers": sum(answer["other_answers"] for answer in answers),
-        "collector_cpu_share": round(cpu / took, 2),
+        "collector_cpu_share": round(used / took, 2),
         "client_cpu_share": round(sum(a["client_cpu_seconds"] for a in answers) / took, 2),
-        "collector_cpu_microseconds_an_event": round(cpu * 1e6 / acknowledged, 1),
+        "collector_cpu_microseconds_an_event": round(used * 1e6 / acknowledged, 1),
         "resident_mb": memory,
         "records_on_disk_less_acknowledged": _stored(data / "collector", b"run") - acknowledged,
     }
 
 
-def _client(port: int, seconds: float, batch: int, name: str, rate: float) -> dict[str, Any]:
+@contextmanager
+def serving(data: Path, **more: str) -> Iterator[tuple[int, int]]:
+    """(process id, port) of a collector with its log below `data` and settings `more`; it is ended with the block."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("CDP_")}
+    environment = kept | {"CDP_DATA_DIR": str(data), "CDP_COLLECTOR__WEB_KEYS": KEY, "PYTHONUNBUFFERED": "1"} | more
+    command = [str(Path(sys.executable).parent / "cdp"), "collector", "serve", "--port", "0", "--json"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            yield server.pid, _port(server)
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(30)
+
+
+def client(port: int, seconds: float, batch: int, name: str, rate: float) -> dict[str, Any]:
+    """Send from a process of its own; what it was told."""
     arguments = [str(port), str(seconds), str(batch), name, str(rate)]
     command = [sys.executable, "-m", "benchmarks.collector", "--client", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -298,9 +307,9 @@ def _stored(folder: Path, mark: bytes) -> int:
     return sum(read_sealed(segment).count(b'"messageId":"' + mark) for segment in sealed(folder))
 
 
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def cpu(pid: int) -> float:
+    """Seconds of processor time of a process and its threads, to the nanosecond."""
+    return sum(int(p.read_text().split()[0]) for p in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
 def _resident(pid: int) -> int:

@@ -13,7 +13,10 @@ from dbt_declarations.conformed import Provider, Shape, model_name
 
 def shape_sql(name: str, shape: Shape, used: list[Provider]) -> str:
     """The model of one shape."""
-    branches = [_branch(name, shape, provider) for provider in used] or [_empty(shape)]
+    branches = [(provider, _branch(name, shape, provider)) for provider in used]
+    provided = (
+        landed_union(branches, _empty(shape)) if shape.first_wins else union([b for _, b in branches], _empty(shape))
+    )
     header = f"-- {shape.description}\n"
     order = "sequence, record_id" if shape.first_wins else "sequence desc, record_id"
     key = " || '/' || ".join(f"{column}::varchar" for column in shape.key)
@@ -30,7 +33,7 @@ def shape_sql(name: str, shape: Shape, used: list[Provider]) -> str:
     config, new = _incremental(name, used) if shape.first_wins else ("{{ config(materialized='table') }}\n", "")
     return f"""{header}{config}
 with provided as (
-    {(chr(10) + "    union all" + chr(10) + "    ").join(branches)}
+    {provided}
 ),
 
 keyed as (
@@ -68,13 +71,31 @@ fresh as (
 
 def incremental_config(serving: list[Provider]) -> str:
     """An append-only model. A provider whose declaration or staging SQL changed is taken out first and read again whole,
-    so that an edit needs nothing but a build."""
+    so that an edit needs nothing but a run that looks at all sources."""
     versions = ", ".join(f"'{version}'" for version in dict.fromkeys(p.version for p in serving)) or "''"
     return (
         "{{ config(\n    materialized='incremental',\n    incremental_strategy='append',\n    on_schema_change='fail',\n"
-        '    pre_hook="{% if is_incremental() %}delete from {{ this }} where provider not in (' + versions + ")"
+        '    pre_hook="{% if is_incremental() and is_landing(none) %}delete from {{ this }} where provider not in ('
+        + versions
+        + ")"
         '{% else %}select 1{% endif %}"\n) }}\n'
     )
+
+
+def union(branches: list[str], empty: str) -> str:
+    """The branches below one another; `empty` (its columns, without a row) where there is none."""
+    return "\n    union all\n    ".join(branches) or empty
+
+
+def landed_union(branches: list[tuple[Provider, str]], empty: str) -> str:
+    """The same, of the sources that the build looks at (macro `is_landing`)."""
+    parts = [f"{landed(provider, f'{chr(10)}    union all{chr(10)}    {text}')}" for provider, text in branches]
+    return empty + "".join(parts)
+
+
+def landed(provider: Provider, text: str) -> str:
+    """Text that is there when the build looks at the provider's source."""
+    return f"{{% if is_landing('{provider.source}') %}}{text}{{% endif %}}"
 
 
 def _branch(name: str, shape: Shape, provider: Provider) -> str:
@@ -154,7 +175,6 @@ def rejection_sql(shapes: dict[str, Shape], used: list[Provider]) -> str:
         "select null::varchar as source, null::varchar as record_id, null::bigint as sequence,\n"
         "        null::varchar as shape, null::varchar as missing_columns\n    where false"
     )
-    union = "\n    union all\n    ".join(branches)
     return f"""-- Rows that a shape of the conformed layer could not take. One row is one raw row and shape.
 {{{{ config(materialized='view') }}}}
 

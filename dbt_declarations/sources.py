@@ -12,7 +12,15 @@ from sqlglot import exp
 from cdp.settings import Settings
 from cdp.sources import active_sources, raw_table
 from dbt_declarations.conformed import Provider, identifier_types, load_shapes, model_name, providers
-from dbt_declarations.conformed_sql import incremental_config, rejection_sql, shape_properties, shape_sql, where
+from dbt_declarations.conformed_sql import (
+    incremental_config,
+    landed,
+    landed_union,
+    rejection_sql,
+    shape_properties,
+    shape_sql,
+    where,
+)
 from dbt_declarations.properties import HEADER, properties_file
 
 CONFORMED = Path("models/generated/conformed")
@@ -121,8 +129,7 @@ def _observations(used: list[Provider], settings: Settings) -> str:
     for number, provider in enumerate(serving):
         for position, name in enumerate(provider.provides.identifiers):
             normalised = f"{{{{ normalise_{types[name]['normaliser']}('value_{position}') }}}}"
-            branches.append(
-                f"""select
+            text = f"""select
         '{provider.source}' as source,
         record_id,
         sequence,
@@ -134,11 +141,11 @@ def _observations(used: list[Provider], settings: Settings) -> str:
         '{provider.version}' as provider
     from provider_{number}
     where nullif(trim(value_{position}), '') is not null"""
-            )
+            branches.append((provider, text))
     return f"""-- Every identifier on every record. One row is one identifier type on one raw row.
 {incremental_config(serving)}
 with {_provider_ctes(serving, "identifiers")}provided as (
-    {_union(branches) or _NO_OBSERVATION}
+    {landed_union(branches, _NO_OBSERVATION)}
 ),
 
 final as (
@@ -170,8 +177,7 @@ def _provider_ctes(serving: list[Provider], part: str) -> str:
         values = [f"({provider.expression(part, name)})::varchar" for name in declared]
         columns = ",\n        ".join(f"{value} as value_{position}" for position, value in enumerate(values))
         any_value = f"coalesce({', '.join(f'value_{position}' for position in range(len(values)))}) is not null"
-        ctes.append(
-            f"""provider_{number} as materialized (
+        text = f"""provider_{number} as materialized (
     select * from (
         select
         record_id,
@@ -184,7 +190,7 @@ def _provider_ctes(serving: list[Provider], part: str) -> str:
 ),
 
 """
-        )
+        ctes.append(landed(provider, text))
     return "".join(ctes)
 
 
@@ -202,8 +208,7 @@ def _attributes(used: list[Provider], settings: Settings) -> str:
     for number, provider in enumerate(serving):
         for position, name in enumerate(provider.provides.attributes):
             normaliser = types[name]["normaliser"] if name in types else "exact"
-            branches.append(
-                f"""select
+            text = f"""select
         '{provider.source}' as source,
         record_id,
         sequence,
@@ -213,7 +218,7 @@ def _attributes(used: list[Provider], settings: Settings) -> str:
         '{provider.version}' as provider
     from provider_{number}
     where nullif(trim(value_{position}), '') is not null"""
-            )
+            branches.append((provider, text))
     empty = (
         "select null::varchar as source, null::varchar as record_id, null::bigint as sequence,\n"
         "        null::timestamp as observed_at, null::varchar as attribute, null::varchar as attribute_value,\n"
@@ -222,7 +227,7 @@ def _attributes(used: list[Provider], settings: Settings) -> str:
     return f"""-- What sources say about contacts. One row is one attribute on one raw row.
 {incremental_config(serving)}
 with {_provider_ctes(serving, "attributes")}provided as (
-    {_union(branches) or empty}
+    {landed_union(branches, empty)}
 )
 
 select *
@@ -233,10 +238,6 @@ where attribute_value is not null
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
-
-
-def _union(branches: list[str]) -> str:
-    return "\n    union all\n    ".join(branches)
 
 
 def _sources_file(active: dict[str, Any]) -> str:

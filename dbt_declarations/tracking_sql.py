@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from cdp.tracking_plan import Action, Enforcement, Event, Property
 
-# RE2, the same texts as in ingest/tracking_plan/validator.py; a test compares them
+# RE2, the same texts as in ingest/tracking_plan/{rules,verdict}.py; a test compares them
 DATE = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
 DATETIME = DATE + r"[T ]([01]\d|2[0-3]):[0-5]\d(:([0-5]\d|60)(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?"
 PLAIN_NAME = r"[\p{L}\p{N}_ .:/-]+"

@@ -140,7 +140,9 @@ class Live:
             # views hold no rows: they are made anew only when what they say may have changed
             wanted = self._dbt.between(tables, [m for s in syncs for m in _models(s)], views=changed)
             stopped = {m: why for a, why in self._gate.stopped().items() for m in self._dbt.behind(*a)}
-            built = self._dbt.build(wanted - stopped.keys(), batch.as_of)
+            # the first batch, and one after a declaration has changed, looks at what all sources landed
+            landed = [] if changed else [s.name for s in self.sources]
+            built = self._dbt.build(wanted - stopped.keys(), batch.as_of, landed)
         batch.models = len(built.status)
         batch.failed += [f"{name}: {message}" for name, message in built.errors.items()]
         with batch.timed("check"):

@@ -82,14 +82,16 @@ class WarmDbt:
         found = self._reached([self._key(kind, name)], self._children)
         return {self._nodes[key]["name"] for key in found if key.startswith("model.")}
 
-    def build(self, models: set[str], as_of: str) -> Built:
-        """Run models; what depends on one that fails is skipped. Raises RunError when dbt ended before it built anything."""
+    def build(self, models: set[str], as_of: str, landed: Iterable[str] = ()) -> Built:
+        """Run models; what depends on one that fails is skipped. Of what sources landed only that of `landed` is looked at; of
+        all without any. Raises RunError when dbt ended before it built anything."""
         if not models:
             return Built()
         target = self._settings.path("dbt", "live")
         results = target / "run_results.json"
         results.unlink(missing_ok=True)
         settings_of_dbt = self._settings.dbt_environment() | {"CDP_AS_OF": as_of, "DBT_TARGET_PATH": str(target)}
+        settings_of_dbt["CDP_LANDED_SOURCES"] = ",".join(landed)
         done = subprocess.run(
             [str(Path(sys.executable).with_name("cdp-dbt")), *_GENERAL, "run", *_PLACES, "--select", *sorted(models)],
             cwd=self._settings.dbt_dir,

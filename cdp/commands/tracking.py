@@ -220,7 +220,7 @@ def propose(
     from cdp.settings import get_settings
     from cdp.tracking_plan import load_plan, plan_folder
     from ingest.tracking_plan.proposing import unplanned
-    from ingest.tracking_plan.validator import shown
+    from ingest.tracking_plan.verdict import shown
     from ingest.tracking_plan.writing import event_yaml, write_events
 
     settings = get_settings()

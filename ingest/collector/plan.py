@@ -6,6 +6,7 @@ enforced in the warehouse, on events of all sources alike, and a wrong plan can 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from cdp.settings import Settings
@@ -14,11 +15,14 @@ from ingest.collector.events import Validator
 from ingest.tracking_plan import validator_for
 
 
-def plan_validator(settings: Settings) -> Validator | None:
-    """The validator of the declared plan; None where there is none. Raises DeclarationError when it is wrong."""
+def plan_validator(settings: Settings, inputs: Iterable[str] = ()) -> Validator | None:
+    """The validator of the declared plan, compiled for some inputs at once and for others when they send; None where there is
+    no plan. Raises DeclarationError when it is wrong."""
     if not has_plan(settings):
         return None
     judge = validator_for(load_plan(settings))
+    for name in inputs:
+        judge({}, name)
 
     def violations(event: dict[str, Any], source: str) -> list[dict[str, Any]]:
         verdict = judge(event, source)

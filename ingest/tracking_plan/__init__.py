@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from ingest.tracking_plan.validator import Verdict, Violation, validator_for
+from ingest.tracking_plan.validator import validator_for
+from ingest.tracking_plan.verdict import Verdict, Violation
 
 __all__ = ["Verdict", "Violation", "validator_for"]

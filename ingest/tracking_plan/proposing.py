@@ -11,7 +11,7 @@ from cdp.settings import Settings
 from cdp.sources import active_sources, raw_table
 from cdp.tracking_plan import CALL_NAMES, Event, Plan, Property, event_sources
 from cdp.warehouse import reading
-from ingest.tracking_plan.validator import shown
+from ingest.tracking_plan.verdict import shown
 from ingest.typing import literal, quoted
 
 _KINDS = {

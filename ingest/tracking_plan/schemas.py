@@ -8,7 +8,7 @@ from typing import Any
 from cdp.declarations import json_schema
 from cdp.tracking_plan import Event, Plan, PlanSettings, Property
 from ingest.tracking_plan.repairs import Repair
-from ingest.tracking_plan.validator import DATE, DATETIME
+from ingest.tracking_plan.rules import DATE, DATETIME
 
 _TYPES = {"date": "string", "datetime": "string"}
 

@@ -238,13 +238,13 @@ def test_a_file_that_may_not_be_read_is_tried_when_it_may(project: Project, monk
 
 def test_many_columns(project: Project) -> None:
     csv = project.declare("sheet", CSV % "utf-8")
-    project.drop("a.csv", ",".join(["id", *(f"c{n}" for n in range(2000))]) + "\n1" + ",x" * 2000 + "\n")
+    project.drop("a.csv", ",".join(["id", *(f"c{n}" for n in range(500))]) + "\n1" + ",x" * 500 + "\n")
     assert project.load(csv).rows == {"rows": 1}
-    assert project.query("select id, c0, c1999 from raw.sheet__rows") == [(1, "x", "x")]
+    assert project.query("select id, c0, c499 from raw.sheet__rows") == [(1, "x", "x")]
     log = project.declare("log", JSON)
-    project.drop("a.jsonl", json.dumps({"id": 1} | {f"c{n}": n for n in range(800)}) + "\n")
+    project.drop("a.jsonl", json.dumps({"id": 1} | {f"c{n}": n for n in range(300)}) + "\n")
     assert project.load(log).rows == {"rows": 1}
-    assert project.query("select id, c0, c799 from raw.log__rows") == [(1, 0, 799)]
+    assert project.query("select id, c0, c299 from raw.log__rows") == [(1, 0, 299)]
 
 
 def test_keys_that_are_data_make_no_columns(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

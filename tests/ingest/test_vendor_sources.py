@@ -4,7 +4,6 @@ through staging, to every expression that they give to the conformed layer."""
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,71 +17,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from cdp.settings import PROJECT_ROOT, Settings, get_settings
-from cdp.sources import one_source
-from cdp.warehouse import writer_lock, writing
-from dbt_declarations.conformed import load_shapes
-from ingest.pipeline import run_source
+from cdp.warehouse import reading
+from tests.ingest.trial import Rows, Trial
 
-DBT = PROJECT_ROOT / "dbt_project"
 SHARED = get_settings().absolute(get_settings().shared_data)
-Rows = list[tuple[Any, ...]]
-
-
-class Trial:
-    """A warehouse of its own with the declarations as they ship."""
-
-    def __init__(self, folder: Path) -> None:
-        self.settings = Settings(
-            project_root=PROJECT_ROOT, data_dir=folder / "data", landing_dir=folder / "landing", _env_file=None
-        )
-        self.landing = folder / "landing"
-
-    def drop(self, name: str, content: str, encoding: str = "utf-8") -> None:
-        path = self.landing / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding=encoding)
-
-    def load(self, name: str) -> dict[str, int]:
-        with writer_lock(self.settings, timeout=10):
-            return dict(run_source(one_source(name, self.settings).value, self.settings).rows)
-
-    def conformed(self, name: str) -> dict[str, Rows]:
-        """Shape (or `identifiers`, `attributes`) -> rows of what the source's staging models give it."""
-        found: dict[str, Rows] = {}
-        shapes = load_shapes(self.settings).value.shapes
-        with writing(self.settings) as con:
-            con.execute("create schema if not exists staging")
-            con.execute(
-                "create or replace view staging.stg_reference__currency_rate as select 'JPY' as currency, 0 as minor_units"
-            )
-            for path in sorted((DBT / "models" / "staging" / name).glob("*.sql")):
-                con.execute(f"create or replace view staging.{path.stem} as {_rendered(path)}")
-            for provides in one_source(name, self.settings).value.conformed:
-                where = f"where {provides.when}" if provides.when else ""
-                con.execute(f"select record_id, sequence, observed_at from staging.{provides.model}").fetchall()
-                asked = {**provides.shapes(), "identifiers": provides.identifiers, "attributes": provides.attributes}
-                for shape, columns in asked.items():
-                    if columns:
-                        types = shapes[shape].columns if shape in shapes else {}
-                        listed = ", ".join(
-                            f"({e})::{types[c].type if c in types else 'varchar'}" for c, e in columns.items()
-                        )
-                        rows = con.execute(
-                            f"select {listed} from staging.{provides.model} {where} order by all"
-                        ).fetchall()
-                        found.setdefault(shape, []).extend(rows)
-        return found
-
-
-def _rendered(path: Path) -> str:
-    text = re.sub(r"\{\{ config\(.*?\) \}\}", "", path.read_text(encoding="utf-8"))
-    text = re.sub(r"\{\{ source\('raw', '(\w+)'\) \}\}", r"raw.\1", text)
-    return re.sub(r"\{\{ ref\('(\w+)'\) \}\}", r"staging.\1", text)
 
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Trial:
-    return Trial(tmp_path)
+    folders = {"data_dir": tmp_path / "data", "landing_dir": tmp_path / "landing"}
+    return Trial(Settings(project_root=PROJECT_ROOT, **folders, _env_file=None))
 
 
 def test_ad_reports_of_three_platforms_become_one_table(trial: Trial) -> None:
@@ -150,18 +94,24 @@ def test_shopify_in_the_shapes_of_its_connector(trial: Trial) -> None:
     assert all(float(row[5]) > 0 for row in left)
 
 
+def _changes(trial: Trial) -> Rows:
+    """What a source was seen to have changed in its schema."""
+    with reading(trial.settings, live=True) as con:
+        return con.execute("select table_name, column_name, change from raw.raw_schema_change order by all").fetchall()
+
+
 Handler = Callable[[Request], Any]
 
 
 def _serve(serve: Callable[[Starlette], str], *routes: Route) -> str:
-    """A server that refuses every fourth request, as vendors do under load."""
+    """A server that fails every fourth request, as vendors do under load: by turns it refuses (429) and is down (503)."""
     asked = [0]
 
     def limited(handler: Handler) -> Handler:
         async def answer(request: Request) -> Response:
             asked[0] += 1
             if asked[0] % 4 == 2:
-                return JSONResponse({"message": "slow down"}, 429, {"Retry-After": "0"})
+                return JSONResponse({"message": "later"}, 429 if asked[0] % 8 == 2 else 503, {"Retry-After": "0"})
             result: Response = handler(request)
             return result
 
@@ -196,7 +146,9 @@ def test_hubspot_pages_and_objects_that_changed(
     assert trial.load("hubspot_crm") == {"contacts": 5, "companies": 1, "deals": 1}
     objects["contacts"][3]["properties"]["firstname"] = "Mia"
     objects["contacts"][3]["properties"]["favourite_lamp"] = {"new": True}
-    assert trial.load("hubspot_crm")["contacts"] == 1, "one changed"
+    objects["companies"][0]["lifecycle"] = "new"
+    assert trial.load("hubspot_crm") == {"contacts": 1, "companies": 1}, "one of each changed"
+    assert _changes(trial) == [("companies", "lifecycle", "new column")]
     found = trial.conformed("hubspot_crm")
     assert len(found["identifiers"]) == 6
     assert found["account"][0][:3] == ("9", "Nine", "nine.example")
@@ -228,6 +180,12 @@ def test_payments_pages_by_the_last_id(
     monkeypatch.setenv("CDP_PAYMENTS__BASE_URL", base)
     monkeypatch.setenv("CDP_PAYMENTS__SECRET_KEY", "sk_test")
     assert trial.load("payments") == {"customers": 1, "charges": 3}
+    charges.append(charges[0] | {"id": "ch_3", "created": "soon", "receipt_number": 7, "status": "failed"})
+    assert trial.load("payments") == {"charges": 1}, "what was read is not read again"
+    assert _changes(trial) == [
+        ("charges", "created", "type changed"),
+        ("charges", "receipt_number", "new column"),
+    ]
     found = trial.conformed("payments")
     assert ("u_1", "mia@x.example", None) in found["identifiers"]
     assert [(r[0], r[5], float(r[6]), r[7]) for r in found["event"]] == [

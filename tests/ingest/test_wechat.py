@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from demo.emulators.destinations import wecom
 from demo.emulators.faults import FaultPlan, Faults
 from demo.emulators.sources import wechat_oa
 from tests.ingest.conftest import Project
+from tests.ingest.trial import Trial
 
 # some requests fail with 500, 503 or 504 and some are told to wait
 FAULTS = FaultPlan(error_rate=0.1, throttle_rate=0.05, hang_seconds=0.0)
@@ -140,6 +143,28 @@ def test_relations_tags_and_group_chats(
     joined = "select chat_name, owner, member_type, unionid, name, join_scene from raw.wecom__group_members"
     assert project.query(f"{joined} where chat_id = 'wr6' and userid = 'wm6-4'") == [
         ("群6", "staff006", 2, "u6-4", "客户4", 3)
+    ]
+    # one customer leaves, one comes back, a chat is dissolved: who left is told once, when somebody looked
+    chats[5] = chat(5, members=3)
+    back = chat(6, members=5)
+    back["member_list"][2]["join_time"] += 86400
+    write(project, "wecom/group_chats", [*chats[1:6], back])
+    project = replace(project, settings=project.settings.model_copy(update={"as_of": "2026-03-01T08:00:00"}))
+    assert project.load(source).rows == {"group_members": 5}
+    left = "select chat_id, userid, left_at at time zone 'UTC' from raw.wecom__group_members where left_at is not null order by 1, 2"
+    seen = datetime(2026, 3, 1, 8)  # noqa: DTZ001
+    gone = [("wr0", "staff000", seen), ("wr0", "wm0-1", seen), ("wr0", "wm0-2", seen), ("wr5", "wm5-3", seen)]
+    assert project.query(left) == gone
+    assert project.load(source).total == 0
+    write(project, "wecom/group_chats", [*chats[1:5], chat(5, members=4), back])
+    assert project.load(source).rows == {"group_members": 1}, "who comes back is told again"
+    assert project.query(left) == gone
+    conformed = Trial(project.settings.model_copy(update={"project_root": PROJECT_ROOT})).conformed("wecom")
+    joined_at = datetime(2026, 1, 1, 0, 0, 1)  # noqa: DTZ001
+    assert ("wr0", "wm0-1", joined_at, "群0", "staff000", "qr_code", seen) in conformed["group_membership"]
+    told = [row[0] for row in conformed["event"] if row[2] == "WeCom Group Left"]
+    assert told == [
+        f"group_left/{c}/{c.replace('r', 'm')}-{m}/{1767225600 + m}" for c, m in (("wr0", 1), ("wr0", 2), ("wr5", 3))
     ]
     found = project.query(
         "select userid, external_userid, follow_info ->> '$.remark' from raw.wecom__external_contacts order by _cdp_sequence desc limit 1"
