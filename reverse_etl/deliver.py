@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, TypeVar
 from cdp.errors import CdpError
 from reverse_etl import ledger_codec as codec
 from reverse_etl import messages
-from reverse_etl.batches import Portion, idempotency_key, portions, rows_of
+from reverse_etl.batches import Portion, idempotency_key, portions
 from reverse_etl.catalog import ResolvedSync
 from reverse_etl.consent import ConsentGate
-from reverse_etl.destination import Outcome, Result
+from reverse_etl.destination import Outcome, Result, TableRows
 from reverse_etl.ledger import Ledger
 from reverse_etl.ledger_codec import BATCH_COLUMNS
 from reverse_etl.ledger_rows import Intended, Message, Settled
@@ -100,7 +100,7 @@ class Delivering:
     def resend(self, batch: Intended) -> Answer:
         """Send a batch of an earlier run once more, under its own key, as a batch of this run."""
         self.ledger.advance(self.name, self.run_id, intend=[batch])
-        answer = self.sender.send(rows_of(batch.rows), batch.idempotency_key)
+        answer = self.sender.send(TableRows(batch.rows), batch.idempotency_key)
         self.ledger.advance(self.name, self.run_id, settle=[Settled(batch, answer.result)])
         self._count(batch, answer.result)
         return answer
@@ -124,8 +124,11 @@ class Delivering:
             if not table.num_rows:
                 continue
             going, refused = self.gate.check(table) if self.gate.moved() else (table, {})
-            rows = rows_of(going)
-            answer = pool.submit(self.sender.send, rows, batch.idempotency_key) if rows else _nothing_sent()
+            answer = (
+                pool.submit(self.sender.send, TableRows(going), batch.idempotency_key)
+                if going.num_rows
+                else _nothing_sent()
+            )
             self._under_way.append(_Job(batch, refused, answer))
         if not self._overlaps:
             self._collect()
@@ -216,12 +219,12 @@ class Delivering:
         self.ledger.advance(self.name, self.run_id, kept_back=[Settled(batch, result)])
 
     def _count(self, batch: Intended, result: Result) -> None:
-        operations = batch.rows["operation"].to_pylist()
+        operations = batch.rows["operation"]
         if not result.rows and result.others is not None and result.others.code != NOT_SENT:
-            for operation, rows in Counter(operations).items():
-                self.delivery.outcomes[operation, result.others.status] += rows
+            for found in operations.value_counts():
+                self.delivery.outcomes[found["values"].as_py(), result.others.status] += found["counts"].as_py()
             return
-        for key, operation in zip(batch.rows["key"].to_pylist(), operations, strict=True):
+        for key, operation in zip(batch.rows["key"].to_pylist(), operations.to_pylist(), strict=True):
             outcome = result.outcome(key)
             if outcome.code == NOT_SENT:
                 self.delivery.not_attempted += 1
