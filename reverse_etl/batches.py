@@ -6,23 +6,25 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from reverse_etl.catalog import ResolvedSync
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
 class Portion:
-    """Rows `start` to `start + length` of a plan's operations. Portions of a phase wait for those of the one before."""
+    """Rows `start` to `start + length` of a plan's operations. Portions of a phase wait for those of the one before.
+
+    `operation`: the one of all its rows; empty where there are several.
+    """
 
     start: int
     length: int
     phase: int
+    operation: str = ""
 
 
 def portions(operations: pa.Table, resolved: ResolvedSync) -> Iterator[Portion]:
@@ -32,11 +34,13 @@ def portions(operations: pa.Table, resolved: ResolvedSync) -> Iterator[Portion]:
         if total:
             yield Portion(0, total, 0)
         return
-    phases = operations["phase"].to_numpy()
+    phases, kinds = operations["phase"].to_numpy(), operations["kind"].to_numpy()
     starts = [0, *(int(at) + 1 for at in (phases[1:] != phases[:-1]).nonzero()[0]), total] if total else [0]
     for begin, end in pairwise(starts):
         for start, stop in _cut(operations, begin, end, limits.rows, limits.bytes, bool(limits.group_by)):
-            yield Portion(start, stop - start, int(phases[begin]))
+            found = kinds[start:stop]
+            operation = operations["operation"][start].as_py() if found.min() == found.max() else ""
+            yield Portion(start, stop - start, int(phases[begin]), operation)
 
 
 def idempotency_key(sync: str, number: int, content: bytes) -> str:
@@ -52,16 +56,15 @@ def _cut(
 
     # Units are what may not be torn: groups, or single rows. `edges[n]` is the row where unit n begins, and the last `end`.
     if grouped:
-        codes = (
-            operations["group_key"].slice(begin, end - begin).combine_chunks().dictionary_encode().indices.to_numpy()
-        )
+        groups = operations["group_key"].slice(begin, end - begin).combine_chunks()
+        codes = groups.dictionary_encode().indices.to_numpy()
         edges = np.concatenate(([0], (codes[1:] != codes[:-1]).nonzero()[0] + 1, [end - begin])) + begin
     else:
         edges = np.arange(begin, end + 1)
     # Bytes before each edge.
     weights = None
     if most_bytes is not None:
-        weights = np.concatenate(([0], np.cumsum(_sizes(operations, begin, end))))[edges - begin]
+        weights = np.concatenate(([0], np.cumsum(operations["size"].to_numpy()[begin:end])))[edges - begin]
     start, last = 0, len(edges) - 1
     while start < last:
         stop = min(start + most, last)
@@ -71,12 +74,3 @@ def _cut(
             stop = min(stop, max(start + 1, fits))
         yield int(edges[start]), int(edges[stop])
         start = stop
-
-
-def _sizes(operations: pa.Table, begin: int, end: int) -> NDArray[np.int64]:
-    """Bytes of each row as it is sent; one more for the comma between two rows."""
-    import pyarrow.compute as pc
-
-    part = operations.slice(begin, end - begin)
-    lengths = pc.binary_length(pc.coalesce(part["wire"], part["payload"]))
-    return cast("NDArray[np.int64]", pc.add(lengths, 1).to_numpy().astype("int64"))

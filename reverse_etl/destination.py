@@ -58,8 +58,9 @@ class TableRows(Sequence[Row]):
     """Rows of a batch out of the table that the ledger packs. Made when somebody looks at one: a client that puts its
     body together from keys and JSON texts never does, and then they cost nothing."""
 
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
+    def __init__(self, table: pa.Table, operation: str = "") -> None:
+        """`operation`: the one of all rows, where that is known."""
+        self._table, self._operation = table, cast(RowOperation, operation)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
@@ -90,7 +91,11 @@ class TableRows(Sequence[Row]):
     @property
     def operations(self) -> frozenset[RowOperation]:
         """What is done with them."""
-        return frozenset(self._table["operation"].unique().to_pylist())
+        return (
+            frozenset((self._operation,))
+            if self._operation
+            else frozenset(self._table["operation"].unique().to_pylist())
+        )
 
     @cached_property
     def _rows(self) -> list[Row]:

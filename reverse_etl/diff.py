@@ -242,7 +242,8 @@ def field_changes(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
 def operations(con: duckdb.DuckDBPyConnection, resolved: ResolvedSync) -> pa.Table:
     """Rows to deliver in order: whole groups together, else writes, merges, deletes; then by key.
 
-    Columns: those of ledger_codec.BATCH_COLUMNS, in_doubt, phase, group_key.
+    Columns: those of ledger_codec.BATCH_COLUMNS, in_doubt, and what batches are cut by: phase, group_key, kind (a number
+    that stands for the operation), size (bytes as sent, and one for the comma between two rows).
     """
     from sqlglot import exp
 
@@ -265,7 +266,9 @@ def operations(con: duckdb.DuckDBPyConnection, resolved: ResolvedSync) -> pa.Tab
           in_doubt,
           case {"when true then 0" if whole else ""} when operation = 'merge' then 1
             when operation in ('delete', 'forget') then 2 else 0 end as phase,
-          {group_key} as group_key
+          {group_key} as group_key,
+          list_position([{listed}], operation) as kind,
+          strlen(coalesce(wire, payload)) + 1 as size
         from changes where operation in ({listed})
         order by phase, group_key, key
         """

@@ -15,22 +15,18 @@ if TYPE_CHECKING:
 # Columns of a packed batch, all text. `effect`: what success does to the state (set, unset, none); `wire`: the payload as
 # it is sent, where that differs; `into`: of a merge, the payload of the object that stays.
 BATCH_COLUMNS = ("key", "operation", "effect", "payload", "wire", "into", "person", "consent_record")
-# Of these, what nearly always is the same in all rows of a batch, and is then said once.
-_OFTEN_ONE = ("operation", "effect")
 
 _NO_ANSWER = Outcome("in_doubt", "the run ended before the outcome was known", "no_answer")
 
 
-def pack(rows: pa.Table) -> bytes:
-    """A batch's rows; columns without a value are left out. Nine columns as they are would take three times as long."""
-    kept, said = [], {}
-    for name, column in zip(rows.column_names, rows.columns, strict=True):
-        if column.null_count == rows.num_rows:
-            continue
-        if name in _OFTEN_ONE and len(values := column.unique()) == 1:
-            said[name] = values[0].as_py()
-        else:
-            kept.append(name)
+def pack(rows: pa.Table, operation: str = "") -> bytes:
+    """A batch's rows, without columns that have no value. All columns as they are would take three times as long.
+
+    `operation`: the one of all rows, where there is one. It and its effect are then said once.
+    """
+    said = {"operation": operation, "effect": rows["effect"][0].as_py()} if operation and rows.num_rows else {}
+    pairs = zip(rows.column_names, rows.columns, strict=True)
+    kept = [name for name, column in pairs if name not in said and column.null_count < rows.num_rows]
     return _written(rows.select(kept).replace_schema_metadata(said))
 
 

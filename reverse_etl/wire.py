@@ -1,4 +1,4 @@
-"""HTTP/1.1 for batches, as a transport of httpx: sockets, and httptools (llhttp, the parser of Node.js) to read answers.
+"""HTTP/1.1 for batches: sockets, and httptools (llhttp, the parser of Node.js) to read answers.
 
 Connections are kept, one to a thread that is calling. An error before the request can have left is httpx's ConnectError,
 ConnectTimeout or PoolTimeout; any later one is another httpx.TransportError, whose effect at the other side is unknown.
@@ -11,6 +11,8 @@ import socket
 import ssl
 import threading
 import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import httptools
 import httpx
@@ -19,49 +21,79 @@ _DEFAULTS = {"accept": "*/*", "accept-encoding": "gzip, deflate", "user-agent": 
 _MOST_AT_ONCE = 65_536
 
 
-def transport_for(url: httpx.URL, authorities: ssl.SSLContext, connections: int, timeout: float) -> httpx.BaseTransport:
-    """A transport to one host; by the proxy that the environment names for it, httpx's own."""
+class Transport(Protocol):
+    """To one host. Thread-safe."""
+
+    def call(self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes) -> httpx.Response:
+        """One request and its whole answer. Raises httpx.TransportError."""
+
+    def close(self) -> None:
+        """Hang up."""
+
+
+def transport_for(
+    url: httpx.URL, authorities: Callable[[], ssl.SSLContext], connections: int, timeout: float
+) -> Transport:
+    """To the host of an address, by the proxy that the environment names for it.
+
+    `authorities`: the certificates that are trusted, asked for only where a connection is encrypted.
+    """
     if url.scheme not in ("http", "https") or not url.host:
         raise httpx.UnsupportedProtocol("an address begins with http:// or https://")
     proxy = urllib.request.getproxies().get(url.scheme)
     if proxy and not urllib.request.proxy_bypass(url.host):
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        return httpx.HTTPTransport(verify=authorities, limits=limits, proxy=proxy)
+        return Proxied(proxy, authorities(), connections, timeout)
     return Wire(url, authorities, timeout)
 
 
-class Wire(httpx.BaseTransport):
-    """Connections to one host. Thread-safe."""
+class Proxied:
+    """By a proxy: httpx's own transport."""
 
-    def __init__(self, url: httpx.URL, authorities: ssl.SSLContext, timeout: float) -> None:
+    def __init__(self, proxy: str, authorities: ssl.SSLContext, connections: int, timeout: float) -> None:
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self._client = httpx.Client(verify=authorities, limits=limits, proxy=proxy, timeout=timeout)
+
+    def call(self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes) -> httpx.Response:
+        """One request and its whole answer. Raises httpx.TransportError."""
+        sent = {name.lower(): value for name, value in headers.items()}
+        return self._client.request(method, url, headers=sent, content=content)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._client.close()
+
+
+class Wire:
+    """Connections to one host, without a proxy."""
+
+    def __init__(self, url: httpx.URL, authorities: Callable[[], ssl.SSLContext], timeout: float) -> None:
         self._url, self._authorities, self._timeout = url, authorities, timeout
         self._idle: list[socket.socket] = []
         self._lock = threading.Lock()
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def call(self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes) -> httpx.Response:
         """One request and its whole answer. Raises httpx.TransportError."""
-        pairs = {**_DEFAULTS, **request.headers}
-        if request.method == "HEAD" or any("\r" in value or "\n" in value for value in pairs.values()):
-            raise httpx.LocalProtocolError(
-                "a header has a line break, or the answer would have no body", request=request
-            )
-        headers = "".join([f"{name}: {value}\r\n" for name, value in pairs.items()])
-        head = f"{request.method} {request.url.raw_path.decode('ascii')} HTTP/1.1\r\n{headers}\r\n".encode("latin-1")
+        pairs = {**_DEFAULTS, "host": url.netloc.decode(), "content-length": str(len(content))}
+        pairs |= {name.lower(): value for name, value in headers.items()}
+        lines = [f"{method} {url.raw_path.decode()} HTTP/1.1", *[f"{name}: {value}" for name, value in pairs.items()]]
+        head = "\r\n".join([*lines, "\r\n"])
+        if method == "HEAD" or head.count("\n") != len(lines) + 1 or head.count("\r") != len(lines) + 1:
+            raise httpx.LocalProtocolError("a line break within a header, or a method whose answer has no body")
         connection, answer = self._connection(), _Answer()
         try:
             # In one piece: two would wake the other side twice.
-            connection.sendall(head + request.content)
+            connection.sendall(head.encode("latin-1") + content)
             while not answer.is_whole:
                 answer.read(connection.recv(_MOST_AT_ONCE))
         except TimeoutError as error:
             connection.close()
-            raise httpx.ReadTimeout(str(error), request=request) from error
+            raise httpx.ReadTimeout(str(error)) from error
         except OSError as error:
             connection.close()
-            raise httpx.ReadError(str(error), request=request) from error
+            raise httpx.ReadError(str(error)) from error
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             connection.close()
-            raise httpx.RemoteProtocolError(type(error).__name__, request=request) from error
+            raise httpx.RemoteProtocolError(type(error).__name__) from error
         except BaseException:
             # Half an answer may still be on its way: nobody must take it for his.
             connection.close()
@@ -71,7 +103,7 @@ class Wire(httpx.BaseTransport):
         else:
             with self._lock:
                 self._idle.append(connection)
-        return httpx.Response(answer.status, headers=answer.headers, content=b"".join(answer.body), request=request)
+        return httpx.Response(answer.status, headers=answer.headers, content=b"".join(answer.body))
 
     def close(self) -> None:
         """Hang up."""
@@ -96,7 +128,7 @@ class Wire(httpx.BaseTransport):
         try:
             connection = socket.create_connection((host, self._url.port or (443 if is_https else 80)), self._timeout)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return self._authorities.wrap_socket(connection, server_hostname=host) if is_https else connection
+            return self._authorities().wrap_socket(connection, server_hostname=host) if is_https else connection
         except TimeoutError as error:
             raise httpx.ConnectTimeout(str(error)) from error
         except OSError as error:
