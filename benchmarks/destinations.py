@@ -51,7 +51,7 @@ def payload(number: int, changed: bool) -> dict[str, Any]:
 
 def batches(rows: int, *, changed: bool) -> list[Batch]:
     """All rows in batches of 1,000."""
-    whole = [Row(f"k{n}", "update", json.dumps(payload(n, changed)), "") for n in range(rows)]
+    whole = [Row(f"k{n}", "update", json.dumps(payload(n, changed))) for n in range(rows)]
     return [
         Batch("bench", "rows", "upsert", whole[start : start + BATCH], {}, "2026-01-01T00:00:00", "")
         for start in range(0, rows, BATCH)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from reverse_etl.catalog import ResolvedSync
-from reverse_etl.destination import Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,11 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Portion:
-    """Rows `start` to `start + length` of a plan's operations. Portions of a phase wait for those of the one before."""
+    """Rows `start` to `start + length` of a plan's operations. Portions of a phase wait for those of the one before.
+
+    `operation`: the one of all its rows; empty where there are several.
+    """
 
     start: int
     length: int
     phase: int
+    operation: str = ""
 
 
 def portions(operations: pa.Table, resolved: ResolvedSync) -> Iterator[Portion]:
@@ -31,22 +34,13 @@ def portions(operations: pa.Table, resolved: ResolvedSync) -> Iterator[Portion]:
         if total:
             yield Portion(0, total, 0)
         return
-    sizes = _sizes(operations) if limits.bytes else None
-    phases = operations["phase"].to_numpy()
+    phases, kinds = operations["phase"].to_numpy(), operations["kind"].to_numpy()
     starts = [0, *(int(at) + 1 for at in (phases[1:] != phases[:-1]).nonzero()[0]), total] if total else [0]
     for begin, end in pairwise(starts):
-        for start, stop in _cut(operations, begin, end, limits.rows, limits.bytes, sizes, bool(limits.group_by)):
-            yield Portion(start, stop - start, int(phases[begin]))
-
-
-def rows_of(table: pa.Table) -> list[Row]:
-    """A batch's rows as clients see them."""
-    columns = [table[name].to_pylist() for name in ("key", "operation", "wire", "payload", "payload_hash", "into")]
-    doubts = table["in_doubt"].to_pylist() if "in_doubt" in table.column_names else [False] * table.num_rows
-    return [
-        Row(key, operation, wire or payload, payload_hash, in_doubt, into or "")
-        for key, operation, wire, payload, payload_hash, into, in_doubt in zip(*columns, doubts, strict=True)
-    ]
+        for start, stop in _cut(operations, begin, end, limits.rows, limits.bytes, bool(limits.group_by)):
+            found = kinds[start:stop]
+            operation = operations["operation"][start].as_py() if found.min() == found.max() else ""
+            yield Portion(start, stop - start, int(phases[begin]), operation)
 
 
 def idempotency_key(sync: str, number: int, content: bytes) -> str:
@@ -55,42 +49,28 @@ def idempotency_key(sync: str, number: int, content: bytes) -> str:
 
 
 def _cut(
-    operations: pa.Table,
-    begin: int,
-    end: int,
-    most: int,
-    most_bytes: int | None,
-    sizes: list[int] | None,
-    grouped: bool,
+    operations: pa.Table, begin: int, end: int, most: int, most_bytes: int | None, grouped: bool
 ) -> Iterator[tuple[int, int]]:
-    if not grouped and sizes is None:
-        for start in range(begin, end, most):
-            yield start, min(start + most, end)
-        return
-    # Units are what may not be torn: groups, or single rows.
-    units: list[tuple[int, int]] = []
+    """Cuts from `begin` to `end`, a step of Python for each batch and not for each row."""
+    import numpy as np
+
+    # Units are what may not be torn: groups, or single rows. `edges[n]` is the row where unit n begins, and the last `end`.
     if grouped:
-        at = begin
-        for _, several in groupby(operations["group_key"].slice(begin, end - begin).to_pylist()):
-            length = sum(1 for _ in several)
-            units.append((at, at + length))
-            at += length
+        groups = operations["group_key"].slice(begin, end - begin).combine_chunks()
+        codes = groups.dictionary_encode().indices.to_numpy()
+        edges = np.concatenate(([0], (codes[1:] != codes[:-1]).nonzero()[0] + 1, [end - begin])) + begin
     else:
-        units = [(at, at + 1) for at in range(begin, end)]
-    start, count, weight = begin, 0, 0
-    for unit_start, unit_end in units:
-        heavy = sum(sizes[unit_start:unit_end]) if sizes else 0
-        if count and (count >= most or (most_bytes is not None and weight + heavy > most_bytes)):
-            yield start, unit_start
-            start, count, weight = unit_start, 0, 0
-        count, weight = count + 1, weight + heavy
-    if count:
-        yield start, end
-
-
-def _sizes(operations: pa.Table) -> list[int]:
-    import pyarrow.compute as pc
-
-    sent = pc.coalesce(operations["wire"], operations["payload"])
-    # One more for the comma between two rows.
-    return [int(size) + 1 for size in pc.binary_length(sent).to_pylist()]
+        edges = np.arange(begin, end + 1)
+    # Bytes before each edge.
+    weights = None
+    if most_bytes is not None:
+        weights = np.concatenate(([0], np.cumsum(operations["size"].to_numpy()[begin:end])))[edges - begin]
+    start, last = 0, len(edges) - 1
+    while start < last:
+        stop = min(start + most, last)
+        if weights is not None:
+            # One unit goes also when it is too heavy alone: the destination shall say so.
+            fits = int(weights.searchsorted(weights[start] + most_bytes, side="right")) - 1
+            stop = min(stop, max(start + 1, fits))
+        yield int(edges[start]), int(edges[stop])
+        start = stop

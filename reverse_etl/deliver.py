@@ -9,7 +9,7 @@ under way at once, and the next one is not written down before its outcomes are.
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, TypeVar
 from cdp.errors import CdpError
 from reverse_etl import ledger_codec as codec
 from reverse_etl import messages
-from reverse_etl.batches import Portion, idempotency_key, portions, rows_of
+from reverse_etl.batches import Portion, idempotency_key, portions
 from reverse_etl.catalog import ResolvedSync
 from reverse_etl.consent import ConsentGate
-from reverse_etl.destination import Outcome, Result
+from reverse_etl.destination import Outcome, Result, TableRows
 from reverse_etl.ledger import Ledger
 from reverse_etl.ledger_codec import BATCH_COLUMNS
 from reverse_etl.ledger_rows import Intended, Message, Settled
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Batches of a window beyond those under way at once, where sending again does no harm.
-_WINDOW = 16
+# Batches of a window beyond those under way at once, where sending again does no harm. A window costs the ledger 4 ms
+# besides its rows, so a wide one is cheap; and what is in doubt after a crash is at most three of them.
+_WINDOW = 64
 
 
 @dataclass
@@ -53,8 +54,9 @@ class _Job:
     """A batch on its way. `refused`: rows of it that lost their consent since it was written down, and are not sent."""
 
     batch: Intended
+    rows: TableRows
     refused: dict[str, Outcome]
-    answer: Future[Answer]
+    answer: Answer = field(default_factory=lambda: Answer(Result()))
 
 
 @dataclass
@@ -73,6 +75,7 @@ class Delivering:
     delivery: Delivery = field(default_factory=Delivery)
     _settled: list[Settled] = field(default_factory=list)
     _under_way: list[_Job] = field(default_factory=list)
+    _senders: list[Future[None]] = field(default_factory=list)
     _next: int = 0
 
     @property
@@ -80,17 +83,22 @@ class Delivering:
         """Of the sync in the ledger."""
         return self.resolved.ledger_name
 
-    def deliver(self, operations: pa.Table) -> Delivery:
-        """Send all rows of a plan. Never raises for what the destination answers: `error` carries what ended it."""
+    def deliver(self, operations: pa.Table, *, has_forgotten: bool = False) -> Delivery:
+        """Send all rows of a plan. Never raises for what the destination answers: `error` carries what ended it.
+
+        `has_forgotten`: some rows are only forgotten.
+        """
         self._next = self.ledger.next_number(self.name)
-        wanted = self._forget(operations)
+        wanted = self._forget(operations) if has_forgotten else operations
         allowed, refused = self.gate.check(wanted)
         self._keep_back(wanted, refused)
         with ThreadPoolExecutor(self.resolved.spec.concurrency) as pool:
             for _, phase in itertools.groupby(portions(allowed, self.resolved), key=lambda portion: portion.phase):
                 for window in _chunks(phase, self._width()):
                     if self.delivery.message or self._stopped():
-                        self.delivery.not_attempted += sum(self._changing(allowed, portion) for portion in window)
+                        self.delivery.not_attempted += sum(
+                            _changing(allowed.slice(portion.start, portion.length)).num_rows for portion in window
+                        )
                     else:
                         self._window(pool, allowed, window)
                 self._collect()
@@ -100,7 +108,7 @@ class Delivering:
     def resend(self, batch: Intended) -> Answer:
         """Send a batch of an earlier run once more, under its own key, as a batch of this run."""
         self.ledger.advance(self.name, self.run_id, intend=[batch])
-        answer = self.sender.send(rows_of(batch.rows), batch.idempotency_key)
+        answer = self.sender.send(TableRows(batch.rows), batch.idempotency_key)
         self.ledger.advance(self.name, self.run_id, settle=[Settled(batch, answer.result)])
         self._count(batch, answer.result)
         return answer
@@ -115,26 +123,39 @@ class Delivering:
         if self.resolved.object.message:
             with self.ledger.message_lock():
                 tables, noted = self._capped(tables)
-                intended = self._intend(tables, noted)
+                intended = self._intend(window, tables, noted)
         else:
-            intended = self._intend(tables, {})
+            intended = self._intend(window, tables, {})
         if self._overlaps:
             self._collect()
         for table, batch in zip(tables, intended, strict=True):
             if not table.num_rows:
                 continue
             going, refused = self.gate.check(table) if self.gate.moved() else (table, {})
-            rows = rows_of(going)
-            answer = pool.submit(self.sender.send, rows, batch.idempotency_key) if rows else _nothing_sent()
-            self._under_way.append(_Job(batch, refused, answer))
+            self._under_way.append(_Job(batch, TableRows(going, batch.operation), refused))
+        # Each thread takes the next batch by itself: to hand them over one by one costs as much as a small call.
+        waiting = deque(job for job in self._under_way if len(job.rows))
+        under_way = min(self.resolved.spec.concurrency, len(waiting))
+        self._senders = [pool.submit(self._send_next, waiting) for _ in range(under_way)]
         if not self._overlaps:
             self._collect()
 
+    def _send_next(self, waiting: deque[_Job]) -> None:
+        """Send batches until there is none that waits. Runs in threads."""
+        while True:
+            try:
+                job = waiting.popleft()
+            except IndexError:
+                return
+            job.answer = self.sender.send(job.rows, job.batch.idempotency_key)
+
     def _collect(self) -> None:
         """Wait for the batches that are under way."""
+        for sender in self._senders:
+            sender.result()
+        self._senders = []
         for job in self._under_way:
-            answer = job.answer.result()
-            result = answer.result
+            answer, result = job.answer, job.answer.result
             if job.refused:
                 result = Result({**result.rows, **job.refused}, result.others)
             self._settled.append(Settled(job.batch, result))
@@ -144,18 +165,17 @@ class Delivering:
         self._under_way = []
         self.delivery.message = self.delivery.message or self.sender.breaker.reason
 
-    def _intend(self, tables: Sequence[pa.Table], noted: dict[int, list[Message]]) -> list[Intended]:
+    def _intend(
+        self, window: Sequence[Portion], tables: Sequence[pa.Table], noted: dict[int, list[Message]]
+    ) -> list[Intended]:
         """Close the window before and open this one, in one transaction."""
-        import pyarrow.compute as pc
-
         intended = []
         is_snapshot = self.resolved.object.delivery == "snapshot"
-        for position, table in enumerate(tables):
-            # Unchanged rows only fill up a snapshot; they are not part of what is meant.
-            changing = table.filter(pc.not_equal(table["operation"], "unchanged")) if is_snapshot else table
-            rows = changing.select(BATCH_COLUMNS)
-            number, content = self._next + position, codec.pack(rows)
-            intended.append(Intended(number, rows, idempotency_key(self.name, number, content), content))
+        for position, (portion, table) in enumerate(zip(window, tables, strict=True)):
+            rows = (_changing(table) if is_snapshot else table).select(BATCH_COLUMNS)
+            number, content = self._next + position, codec.pack(rows, portion.operation)
+            key = idempotency_key(self.name, number, content)
+            intended.append(Intended(number, rows, key, content, portion.operation))
         self._next += len(tables)
         self.ledger.advance(
             self.name,
@@ -188,9 +208,7 @@ class Delivering:
         import pyarrow.compute as pc
 
         forgotten = pc.equal(operations["operation"], "forget")
-        rows = operations.filter(forgotten)
-        if rows.num_rows:
-            self._note(rows, Result(others=Outcome("succeeded")))
+        self._note(operations.filter(forgotten), Result(others=Outcome("succeeded")))
         return operations.filter(pc.invert(forgotten))
 
     def _keep_back(self, table: pa.Table, outcomes: dict[str, Outcome]) -> pa.Table:
@@ -216,12 +234,11 @@ class Delivering:
         self.ledger.advance(self.name, self.run_id, kept_back=[Settled(batch, result)])
 
     def _count(self, batch: Intended, result: Result) -> None:
-        operations = batch.rows["operation"].to_pylist()
-        if not result.rows and result.others is not None and result.others.code != NOT_SENT:
-            for operation, rows in Counter(operations).items():
-                self.delivery.outcomes[operation, result.others.status] += rows
+        others = result.others
+        if batch.operation and not result.rows and others is not None and others.code != NOT_SENT:
+            self.delivery.outcomes[batch.operation, others.status] += batch.rows.num_rows
             return
-        for key, operation in zip(batch.rows["key"].to_pylist(), operations, strict=True):
+        for key, operation in zip(batch.rows["key"].to_pylist(), batch.rows["operation"].to_pylist(), strict=True):
             outcome = result.outcome(key)
             if outcome.code == NOT_SENT:
                 self.delivery.not_attempted += 1
@@ -247,17 +264,12 @@ class Delivering:
         under_way = self.resolved.spec.concurrency
         return under_way if self.resolved.object.repeat == "harmful" else max(_WINDOW, 4 * under_way)
 
-    @staticmethod
-    def _changing(table: pa.Table, portion: Portion) -> int:
-        operations = table["operation"].slice(portion.start, portion.length).to_pylist()
-        return sum(operation != "unchanged" for operation in operations)
 
+def _changing(table: pa.Table) -> pa.Table:
+    """Without unchanged rows, which only fill up a snapshot and are not part of what is meant."""
+    import pyarrow.compute as pc
 
-def _nothing_sent() -> Future[Answer]:
-    """The answer of a batch none of whose rows may go any more."""
-    done: Future[Answer] = Future()
-    done.set_result(Answer(Result()))
-    return done
+    return table.filter(pc.not_equal(table["operation"], "unchanged"))
 
 
 def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:

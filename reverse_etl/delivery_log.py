@@ -44,7 +44,7 @@ def _write_deliveries(path: Path, resolved: ResolvedSync, ledger: Ledger, run: R
     import duckdb
     import pyarrow as pa
 
-    columns = ("key", "person", "operation", "status", "code", "reason", "request_id", "payload_hash", "consent_record")
+    columns = ("key", "person", "operation", "status", "code", "reason", "request_id", "payload", "consent_record")
     tables = []
     for number, (at, rows) in enumerate(ledger.outcomes(run.sync, run.run_id)):
         table = rows.select(columns)
@@ -72,7 +72,8 @@ def _write_deliveries(path: Path, resolved: ResolvedSync, ledger: Ledger, run: R
                 coalesce(outcomes.person, '') as person_id, outcomes.operation, outcomes.status, outcomes.code,
                 case when outcomes.status = 'succeeded' then '' when outcomes.status = 'invalid' then 'invalid_value'
                   else coalesce(meanings.value, 'unknown') end as error_class,
-                outcomes.reason, outcomes.request_id, coalesce(attempts.value, 1) as attempt, outcomes.payload_hash,
+                outcomes.reason, outcomes.request_id, coalesce(attempts.value, 1) as attempt,
+                case when outcomes.payload <> '' then md5(outcomes.payload) else '' end as payload_hash,
                 coalesce(outcomes.consent_record, '') as consent_record, outcomes.delivered_at,
                 {text_sql(run.as_of + "Z")} as as_of
               from outcomes

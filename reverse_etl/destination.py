@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, overload
 
 from cdp.settings import Settings, required_connection
 from reverse_etl.destination_spec import DestinationSpec, Mode
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from reverse_etl.catalog import MappedField, ResolvedSync
     from reverse_etl.pace import Pace
 
@@ -36,7 +38,6 @@ class Row:
     key: str
     operation: RowOperation
     payload_json: str
-    payload_hash: str
     # An earlier send of this key has no known outcome: the destination may hold something we did not record.
     in_doubt: bool = False
     # Of a `merge`: the payload of the object that this one goes into.
@@ -53,6 +54,57 @@ class Row:
         return cast(Mapping[str, Any], json.loads(self.into_json or "{}"))
 
 
+class TableRows(Sequence[Row]):
+    """Rows of a batch out of the table that the ledger packs. Made when somebody looks at one: a client that puts its
+    body together from keys and JSON texts never does, and then they cost nothing."""
+
+    def __init__(self, table: pa.Table, operation: str = "") -> None:
+        """`operation`: the one of all rows, where that is known."""
+        self._table, self._operation = table, cast(RowOperation, operation)
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
+        return self._rows[index]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """Key of each row."""
+        return cast(list[str], self._table["key"].to_pylist())
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """What is sent of each row, as JSON."""
+        payload, wire = self._table["payload"], self._table["wire"]
+        if wire.null_count == len(self):
+            return cast(list[str], payload.to_pylist())
+        return [sent or whole for sent, whole in zip(wire.to_pylist(), payload.to_pylist(), strict=True)]
+
+    @property
+    def operations(self) -> frozenset[RowOperation]:
+        """What is done with them."""
+        return (
+            frozenset((self._operation,))
+            if self._operation
+            else frozenset(self._table["operation"].unique().to_pylist())
+        )
+
+    @cached_property
+    def _rows(self) -> list[Row]:
+        table = self._table
+        doubts = table["in_doubt"].to_pylist() if "in_doubt" in table.column_names else [False] * len(self)
+        columns = (self.keys, table["operation"].to_pylist(), self.texts, doubts, table["into"].to_pylist())
+        return [Row(key, what, text, doubt, into or "") for key, what, text, doubt, into in zip(*columns, strict=True)]
+
+
 @dataclass(frozen=True)
 class Batch:
     """Rows of one call, and what the call may need to know about its run."""
@@ -66,6 +118,23 @@ class Batch:
     as_of: str
     # The same when the same batch is sent again after a crash, else different.
     idempotency_key: str
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Key of each row."""
+        return self.rows.keys if isinstance(self.rows, TableRows) else [row.key for row in self.rows]
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The JSON of each row, without a look at its fields."""
+        return self.rows.texts if isinstance(self.rows, TableRows) else [row.payload_json for row in self.rows]
+
+    @property
+    def operations(self) -> frozenset[RowOperation]:
+        """What is done with the rows."""
+        if isinstance(self.rows, TableRows):
+            return self.rows.operations
+        return frozenset(row.operation for row in self.rows)
 
 
 @dataclass(frozen=True)

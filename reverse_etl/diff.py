@@ -114,7 +114,8 @@ def compare(
           end as operation,
           wanted.payload as payload_wanted,
           coalesce(wanted.payload_hash, known.payload_hash) as payload_hash,
-          coalesce(wanted.person, known.person) as person,
+          wanted.person,
+          known.position,
           coalesce(known.in_doubt, false) as in_doubt,
           coalesce(known.batch <= {int(reset_through)}, false) as is_reset,
           known.payload_hash is not null as was_acknowledged,
@@ -139,7 +140,7 @@ def detail(con: duckdb.DuckDBPyConnection, resolved: ResolvedSync) -> None:
         create temp table changes as
         with paired as (
           select
-            compared.*,
+            compared.* replace (coalesce(compared.person, held_payload.person) as person),
             held_payload.payload as payload_before,
             coalesce(compared.payload_wanted, held_payload.payload, compared.doubtful_payload) as payload
           from compared left join held_payload on held_payload.key = compared.key
@@ -241,7 +242,8 @@ def field_changes(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
 def operations(con: duckdb.DuckDBPyConnection, resolved: ResolvedSync) -> pa.Table:
     """Rows to deliver in order: whole groups together, else writes, merges, deletes; then by key.
 
-    Columns: those of ledger_codec.BATCH_COLUMNS, in_doubt, phase, group_key.
+    Columns: those of ledger_codec.BATCH_COLUMNS, in_doubt, and what batches are cut by: phase, group_key, kind (a number
+    that stands for the operation), size (bytes as sent, and one for the comma between two rows).
     """
     from sqlglot import exp
 
@@ -260,11 +262,13 @@ def operations(con: duckdb.DuckDBPyConnection, resolved: ResolvedSync) -> pa.Tab
           key, operation,
           case operation when 'delete' then '{deleted}' when 'merge' then 'unset' when 'forget' then 'unset'
             when 'unchanged' then 'none' else 'set' end as effect,
-          payload, payload_hash, wire, into_payload as "into", person, cast(null as varchar) as consent_record,
+          payload, wire, into_payload as "into", person, cast(null as varchar) as consent_record,
           in_doubt,
           case {"when true then 0" if whole else ""} when operation = 'merge' then 1
             when operation in ('delete', 'forget') then 2 else 0 end as phase,
-          {group_key} as group_key
+          {group_key} as group_key,
+          list_position([{listed}], operation) as kind,
+          strlen(coalesce(wire, payload)) + 1 as size
         from changes where operation in ({listed})
         order by phase, group_key, key
         """

@@ -198,7 +198,7 @@ class _Run:
         if unprepared:
             waiting = sum(todo.counts[operation] for operation in SENT)
             return Delivery(not_attempted=waiting, message=unprepared)
-        return self._work().deliver(todo.operations)
+        return self._work().deliver(todo.operations, has_forgotten=has_forgotten)
 
     def _recover(self) -> str:
         if unprepared := self._prepare():

@@ -1,7 +1,8 @@
 """The acknowledged state: a base in parts, and the batches since. Read set-based by DuckDB; folded when it pays.
 
 `known` (view) has one row a key that the destination holds or may hold: key, payload_hash (null: nothing acknowledged),
-person, batch, in_doubt, doubtful_payload. `held_payload(key, payload)` (made on demand) has the acknowledged payloads.
+batch, position (where its payload is in the base; null: in `settled`), in_doubt, doubtful_payload.
+`held_payload(key, payload, person)` (made on demand, for chosen rows) has what was acknowledged.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _KNOWN = """
 create or replace temp table settled as
 select
   key, max(number) as batch, arg_max(effect, number) as effect, arg_max(payload, number) as payload,
-  arg_max(payload_hash, number) as payload_hash, arg_max(person, number) as person
+  md5(arg_max(payload, number)) as payload_hash, arg_max(person, number) as person
 from journal_rows
 where status = 'succeeded' and effect <> 'none' and not is_folded
 group by key;
@@ -42,13 +43,13 @@ from journal_rows left join settled on settled.key = journal_rows.key
 where journal_rows.status = 'in_doubt' and (settled.batch is null or settled.batch < journal_rows.number)
 group by journal_rows.key;
 create or replace temp view held as
-select key, payload_hash, person, batch from base_index
+select key, payload_hash, batch, position from base_index
 where not exists (select 1 from settled where settled.key = base_index.key)
 union all
-select key, payload_hash, person, batch from settled where effect = 'set';
+select key, payload_hash, batch, null from settled where effect = 'set';
 create or replace temp view known as
 select
-  coalesce(held.key, doubtful.key) as key, held.payload_hash, held.person, held.batch,
+  coalesce(held.key, doubtful.key) as key, held.payload_hash, held.batch, held.position,
   doubtful.key is not null as in_doubt, doubtful.payload as doubtful_payload
 from held full outer join doubtful on doubtful.key = held.key;
 """
@@ -85,23 +86,40 @@ class LedgerState:
         con.register("journal_rows", journal)
         con.execute(_KNOWN)
 
-    def load_payloads(self, con: duckdb.DuckDBPyConnection, sync: str) -> None:
-        """Make the view `held_payload` on the connection that has `known`."""
+    def load_payloads(self, con: duckdb.DuckDBPyConnection, sync: str, chosen: str) -> None:
+        """Make the view `held_payload` on the connection that has `known`, for the rows of the relation `chosen`.
+
+        Rows are taken by their position in the base, part by part, so what it holds in memory grows with what has changed.
+        Raises ConfigurationError when the ledger is damaged.
+        """
         import pyarrow as pa
 
-        parts = []
-        with self._reader.connect() as ledger:
-            for row in ledger.execute(
-                select(state_part.c.payloads).where(state_part.c.sync == sync).order_by(state_part.c.part)
-            ):
-                parts.append(codec.unpack_parquet(row.payloads))
-        con.register("base_payload", pa.concat_tables(parts) if parts else _empty(("key", "payload")))
+        wanted = con.sql(
+            f"select position, key from {chosen} where position is not null order by position"
+        ).to_arrow_table()
+        positions, mine = wanted["position"].to_numpy(), state_part.c.sync == sync
+        sizes = select(state_part.c.part, state_part.c.row_count).where(mine).order_by(state_part.c.part)
+        query = select(state_part.c.part, state_part.c.payloads, state_part.c.payloads_checksum).where(mine)
+        parts, start, begin = [], 0, 0
+        try:
+            with self._reader.connect() as ledger:
+                for each in ledger.execute(sizes).all():
+                    end = int(positions.searchsorted(start + each.row_count))
+                    if end > begin:
+                        found = ledger.execute(query.where(state_part.c.part == each.part)).one()
+                        rows = codec.unpack_part(found.payloads, found.payloads_checksum, found.part)
+                        parts.append(rows.take(positions[begin:end] - start))
+                    start, begin = start + each.row_count, end
+        except (DatabaseError, pa.ArrowInvalid, OSError, ValueError) as error:
+            raise damaged(f"state of {sync}", str(error).splitlines()[0]) from None
+        payloads = pa.concat_tables(parts) if parts else _empty(("payload", "person"))
+        con.register("base_payload", payloads.append_column("key", wanted["key"]))
         con.execute(
             """
             create or replace temp view held_payload as
-            select key, payload from base_payload where not exists (select 1 from settled where settled.key = base_payload.key)
+            select key, payload, person from base_payload
             union all
-            select key, payload from settled where effect = 'set'
+            select key, payload, person from settled where effect = 'set'
             """
         )
 
@@ -153,28 +171,28 @@ class LedgerState:
                 con.register("base_index", self._base_index(ledger, sync))
                 con.register("journal_rows", self._journal(ledger, sync))
                 con.execute(_KNOWN)
-                self.load_payloads(con, sync)
+                self.load_payloads(con, sync, "held")
                 rows = con.sql(
                     """
-                    select known.key, known.payload_hash, known.person, known.batch, held_payload.payload
-                    from known inner join held_payload on held_payload.key = known.key
-                    where known.payload_hash is not null
-                    order by known.key
+                    select held.key, held.payload_hash, held.batch, held_payload.payload, held_payload.person
+                    from held inner join held_payload on held_payload.key = held.key
+                    order by held.key
                     """
                 ).to_arrow_table()
             ledger.execute(state_part.delete().where(state_part.c.sync == sync))
             for part, start in enumerate(range(0, rows.num_rows, _PART_ROWS)):
                 piece = rows.slice(start, _PART_ROWS)
-                keys = codec.pack_parquet(piece.select(["key", "payload_hash", "person", "batch"]))
-                payloads = codec.pack_parquet(piece.select(["key", "payload"]))
+                entries, entries_checksum = codec.pack_part(piece.select(["key", "payload_hash", "batch"]))
+                payloads, payloads_checksum = codec.pack_part(piece.select(["payload", "person"]))
                 ledger.execute(
                     insert(state_part).values(
                         sync=sync,
                         part=part,
                         row_count=piece.num_rows,
-                        keys=keys,
+                        entries=entries,
+                        entries_checksum=entries_checksum,
                         payloads=payloads,
-                        checksum=codec.checksum(keys, payloads),
+                        payloads_checksum=payloads_checksum,
                     )
                 )
             ledger.execute(
@@ -193,40 +211,37 @@ class LedgerState:
 
     @staticmethod
     def _base_index(ledger: Connection, sync: str) -> pa.Table:
+        import numpy as np
         import pyarrow as pa
 
-        tables = []
-        for row in ledger.execute(select(state_part).where(state_part.c.sync == sync).order_by(state_part.c.part)):
-            if codec.checksum(row.keys, row.payloads) != row.checksum:
-                raise ValueError(f"part {row.part} of the state has another checksum than was written")
-            tables.append(codec.unpack_parquet(row.keys))
-        if tables:
-            return pa.concat_tables(tables)
-        return _empty(("key", "payload_hash", "person")).append_column("batch", pa.array([], pa.int64()))
+        columns = (state_part.c.part, state_part.c.entries, state_part.c.entries_checksum)
+        query = select(*columns).where(state_part.c.sync == sync).order_by(state_part.c.part)
+        tables = [codec.unpack_part(row.entries, row.entries_checksum, row.part) for row in ledger.execute(query)]
+        if not tables:
+            tables.append(_empty(("key", "payload_hash")).append_column("batch", pa.array([], pa.int64())))
+        index = pa.concat_tables(tables)
+        return index.append_column("position", pa.array(np.arange(index.num_rows)))
 
     @staticmethod
     def _journal(ledger: Connection, sync: str) -> pa.Table:
         """Rows of the batches since the base, and of older ones that are in doubt."""
         import pyarrow as pa
 
+        columns = ("key", "effect", "payload", "person")
         folded = ledger.scalar(select(control.c.folded_through).where(control.c.sync == sync)) or 0
-        tables = []
+        tables, numbers, status = [_empty(columns)], [], []
         for row in ledger.execute(
-            select(batch)
+            select(batch.c.number, batch.c.content, batch.c.outcomes)
             .where(batch.c.sync == sync, or_(batch.c.number > folded, batch.c.status != "settled"))
             .order_by(batch.c.number)
         ):
-            rows = codec.with_outcomes(codec.unpack(row.content), row.outcomes)
-            rows = rows.select(["key", "effect", "payload", "payload_hash", "person", "status"])
-            number, base = row.number, row.number <= folded
-            rows = rows.append_column("number", pa.array([number] * rows.num_rows, pa.int64()))
-            tables.append(rows.append_column("is_folded", pa.array([base] * rows.num_rows, pa.bool_())))
-        if tables:
-            return pa.concat_tables(tables)
-        empty = _empty(("key", "effect", "payload", "payload_hash", "person", "status"))
-        return empty.append_column("number", pa.array([], pa.int64())).append_column(
-            "is_folded", pa.array([], pa.bool_())
-        )
+            rows = codec.unpack(row.content).select(columns)
+            tables.append(rows)
+            numbers += [int(row.number)] * rows.num_rows
+            status += codec.statuses(row.outcomes, rows.num_rows)
+        journal = pa.concat_tables(tables).append_column("status", pa.array(status, pa.string()))
+        journal = journal.append_column("number", pa.array(numbers, pa.int64()))
+        return journal.append_column("is_folded", pa.array([number <= folded for number in numbers], pa.bool_()))
 
 
 def control_of(ledger: Connection, sync: str) -> Row[Any]:

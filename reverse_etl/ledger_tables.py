@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, Index, Integer, LargeBinary, MetaData, Table, Text
 
-VERSION = "2"
+VERSION = "3"
 # SQLite's application_id, so that a file of another program is known at once. "CDPl".
 APPLICATION_ID = 0x4344506C
 
@@ -76,16 +76,18 @@ batch = Table(
     Index("sync_batch_status", "sync", "status"),
 )
 
-# Acknowledged state up to control.folded_through, in parts: index (key, hash, person, batch) and payloads apart.
+# Acknowledged state up to control.folded_through, in parts: what every plan compares (key, hash, batch), and what it needs of
+# the rows that differ (payload, person), row by row in the same order.
 state_part = Table(
     "sync_state_part",
     metadata,
     Column("sync", Text, primary_key=True),
     Column("part", Integer, primary_key=True),
     Column("row_count", Integer, nullable=False),
-    Column("keys", LargeBinary, nullable=False),
+    Column("entries", LargeBinary, nullable=False),
+    Column("entries_checksum", BigInteger, nullable=False),
     Column("payloads", LargeBinary, nullable=False),
-    Column("checksum", BigInteger, nullable=False),
+    Column("payloads_checksum", BigInteger, nullable=False),
 )
 
 # Rows that are not as they should be: failed, rejected, invalid, suppressed, in_doubt. Gone when they are.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
@@ -47,25 +47,19 @@ def settle(con: Connection, sync: str, run_id: str, several: Sequence[Settled], 
     """Write down what became of batches. Raises LedgerError when one of them is not open any more."""
     if not several:
         return
-    numbers = [each.batch.number for each in several]
-    is_open = (batch.c.sync == sync) & batch.c.number.in_(numbers) & (batch.c.status == "intended")
-    gone = set(numbers) - set(con.scalars(select(batch.c.number).where(is_open)))
-    if gone:
-        raise LedgerError(
-            f"batch {min(gone)} of {sync} is not open any more",
-            expected="one run of a sync at a time on this ledger",
-            fix="find the other run: two machines with the same SQLite file, or one restored from a backup",
-        )
-    told = [(each.batch.number, *codec.pack_outcomes(_keys(each), each.result)) for each in several]
-    con.execute(
-        update(batch)
-        .where(batch.c.sync == sync, batch.c.number == bindparam("of_number"))
-        .values(status=bindparam("new_status"), outcomes=bindparam("new_outcomes"), settled_at=at),
-        [
-            {"of_number": number, "new_status": "in_doubt" if in_doubt else "settled", "new_outcomes": text}
-            for number, text, in_doubt in told
-        ],
-    )
+    # Batches with the same outcome, which nearly all have, are one statement.
+    told: dict[tuple[str, bool], list[int]] = {}
+    for each in several:
+        told.setdefault(codec.pack_outcomes(_keys(each), each.result), []).append(each.batch.number)
+    for (text, in_doubt), numbers in told.items():
+        is_open = (batch.c.sync == sync) & batch.c.number.in_(numbers) & (batch.c.status == "intended")
+        news = {"status": "in_doubt" if in_doubt else "settled", "outcomes": text, "settled_at": at}
+        if con.execute(update(batch).where(is_open).values(news)).rowcount != len(numbers):
+            raise LedgerError(
+                f"a batch from {min(numbers)} to {max(numbers)} of {sync} is not open any more",
+                expected="one run of a sync at a time on this ledger",
+                fix="find the other run: two machines with the same SQLite file, or one restored from a backup",
+            )
     note_open_rows(con, sync, run_id, several)
     for each in several:
         _forget_messages(con, sync, each)

@@ -144,7 +144,7 @@ def make_plan(resolved: ResolvedSync, ledger: Ledger, settings: Settings, *, onl
             is_rekeyed=before is not None and before.get(_KEY) != mapping_of(resolved)[_KEY],
             only=only,
         )
-        ledger.load_payloads(con, resolved.ledger_name)
+        ledger.load_payloads(con, resolved.ledger_name, "compared")
         diff.detail(con, resolved)
         diff.merge(con, resolved)
         counts = diff.counts(con)

@@ -9,10 +9,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
-from reverse_etl.batches import rows_of
 from reverse_etl.catalog import ResolvedSync
 from reverse_etl.deliver import Delivering
-from reverse_etl.destination import UNREADABLE, BatchRejectedError, Client, Outcome, ReadsBack, Result, UnavailableError
+from reverse_etl.destination import (
+    UNREADABLE,
+    BatchRejectedError,
+    Client,
+    Outcome,
+    ReadsBack,
+    Result,
+    TableRows,
+    UnavailableError,
+)
 from reverse_etl.ledger import Ledger
 from reverse_etl.ledger_codec import BATCH_COLUMNS
 from reverse_etl.ledger_rows import Intended, Settled
@@ -78,7 +86,7 @@ def _by_reading(work: Delivering, client: Client, doubt: Doubt) -> int:
     outcomes: dict[str, Outcome] = {}
     limit = work.resolved.object.batch.rows
     for start in range(0, rows.num_rows, limit):
-        asked = rows_of(rows.slice(start, limit))
+        asked = TableRows(rows.slice(start, limit))
         try:
             held = cast(ReadsBack, client).read_back(work.sender.batch(asked, ""))
         except (UnavailableError, BatchRejectedError, *UNREADABLE):

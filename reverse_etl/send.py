@@ -140,7 +140,7 @@ class Sender:
         return Answer(Result(outcomes), answered)
 
     def _call(self, batch: Batch) -> Result:
-        kind = {row.operation for row in batch.rows}
+        kind = batch.operations
         call: Callable[[Batch], Result] = self._client.write
         is_mixed = bool(self._resolved.object.batch.group_by) or self._resolved.object.delivery == "snapshot"
         if kind == {"delete"} and not is_mixed:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb  # noqa: F401 - imported before the forks
-import pyarrow.parquet  # noqa: F401
+import pyarrow.compute  # noqa: F401
 from pydantic import SecretStr
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -81,7 +81,7 @@ def child(asked: Mapping[str, Any], answer: int) -> None:
     os.environ.update(asked["environment"])
     steps = Steps(asked["step"], answer)
     event.listen(Engine, "commit", lambda _: steps.step("commit"))
-    steps.before(Wire, "handle_request", "call")
+    steps.before(Wire, "call", "call")
     steps.before(Path, "replace", "file")
     Pace._wait = lambda self, seconds: None  # type: ignore[method-assign]
     Delivering._width = lambda self: WINDOW  # type: ignore[method-assign]

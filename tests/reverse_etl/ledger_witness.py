@@ -101,7 +101,7 @@ class Witness:
         """What the engine reads as a view must be what follows from the batches."""
         with duckdb.connect(config={"threads": 1}) as con:
             ledger.load_known(con, "rows")
-            ledger.load_payloads(con, "rows")
+            ledger.load_payloads(con, "rows", "held")
             known = con.execute(
                 "select known.key, held_payload.payload, known.in_doubt from known left join held_payload using (key)"
             ).fetchall()

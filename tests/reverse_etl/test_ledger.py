@@ -83,11 +83,13 @@ def test_a_damaged_state_is_told_and_nothing_is_sent(endpoint: Endpoint) -> None
     ledger = Ledger(endpoint.project.settings)
     ledger.fold("rows", always=True)
     ledger.close()
-    with sqlite3.connect(endpoint.project.settings.path("ledger.sqlite")) as con:
-        con.execute("update sync_state_part set payloads = zeroblob(length(payloads))")
     calls = endpoint.calls()
-    with pytest.raises(ConfigurationError, match="another checksum"):
-        endpoint.run()
+    endpoint.want({f"r{n}": n + (n == 7) for n in range(50)})
+    for column in ("payloads", "entries"):
+        with sqlite3.connect(endpoint.project.settings.path("ledger.sqlite")) as con:
+            con.execute(f"update sync_state_part set {column} = zeroblob(length({column}))")
+        with pytest.raises(ConfigurationError, match="another checksum"):
+            endpoint.run()
     assert endpoint.calls() == calls
 
 

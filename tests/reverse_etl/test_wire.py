@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from reverse_etl.wire import Wire, transport_for
+from reverse_etl.wire import Transport, Wire, transport_for
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-type: application/json\r\n\r\n{}"
 
@@ -54,12 +54,12 @@ def _read_request(connection: socket.socket) -> bytes:
     return head
 
 
-def call(wire: httpx.BaseTransport, url: str) -> httpx.Response:
-    return wire.handle_request(httpx.Request("POST", f"{url}/in", params={"a": "1"}, json={"x": "é"}))
+def call(wire: Transport, url: str) -> httpx.Response:
+    return wire.call("POST", httpx.URL(f"{url}/in", params={"a": "1"}), {}, '{"x": "é"}'.encode())
 
 
-def wired(url: str, timeout: float = 5.0) -> httpx.BaseTransport:
-    wire = transport_for(httpx.URL(url), httpx.create_ssl_context(), 4, timeout)
+def wired(url: str, timeout: float = 5.0) -> Wire:
+    wire = transport_for(httpx.URL(url), httpx.create_ssl_context, 4, timeout)
     assert isinstance(wire, Wire)
     return wire
 
@@ -132,7 +132,7 @@ def test_silence_is_a_timeout_and_no_server_is_a_connect_error() -> None:
 def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "here.example")
-    authorities = httpx.create_ssl_context()
+    authorities = httpx.create_ssl_context
     assert not isinstance(transport_for(httpx.URL("http://there.example"), authorities, 4, 5.0), Wire)
     assert isinstance(transport_for(httpx.URL("http://here.example"), authorities, 4, 5.0), Wire)
     with pytest.raises(httpx.UnsupportedProtocol):

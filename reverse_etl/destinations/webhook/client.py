@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import json
 import time
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from cdp.errors import ConfigurationError
-from reverse_etl.destination import Batch, BatchRejectedError, Outcome, Result, Row, Status
+from reverse_etl.destination import Batch, BatchRejectedError, Outcome, Result, Status
 from reverse_etl.destination_spec import DestinationSpec
 from reverse_etl.http import Http
 from reverse_etl.pace import Pace
@@ -72,12 +71,20 @@ class Webhook:
         self._http.close()
 
     def _send(self, batch: Batch, operation: str) -> Result:
-        rows = "[" + ",".join(map(_row, batch.rows)) + "]"
-        body = _filled(batch.options["body"], batch.sync, batch.mode, operation, rows).encode()
+        keys = map(encode_basestring_ascii, batch.keys)
+        if operation == "merge":
+            rows = ",".join(
+                f'{{"key":{key},"fields":{row.payload_json},"into":{row.into_json}}}'
+                for key, row in zip(keys, batch.rows, strict=True)
+            )
+        else:
+            pairs = zip(keys, batch.texts, strict=True)
+            rows = ",".join([f'{{"key":{key},"fields":{text}}}' for key, text in pairs])
+        body = _filled(batch.options["body"], batch.sync, batch.mode, operation, f"[{rows}]").encode()
         # The time only tells the endpoint that the call is fresh; nothing that is stored depends on it.
         moment = str(int(time.time()))
         signed = f"{batch.idempotency_key}.{moment}.".encode() + body
-        signature = base64.b64encode(hmac.new(self._secret, signed, hashlib.sha256).digest()).decode()
+        signature = base64.b64encode(hmac.digest(self._secret, signed, "sha256")).decode()
         headers = {
             "webhook-id": batch.idempotency_key,
             "webhook-timestamp": moment,
@@ -94,11 +101,6 @@ class Webhook:
         if response.status_code >= 300:
             raise BatchRejectedError(f"status {response.status_code}", "invalid")
         return _result(response)
-
-
-def _row(row: Row) -> str:
-    into = f',"into":{row.into_json}' if row.operation == "merge" else ""
-    return f'{{"key":{encode_basestring_ascii(row.key)},"fields":{row.payload_json}{into}}}'
 
 
 def _filled(template: str, sync: str, mode: str, operation: str, rows: str) -> str:

@@ -106,8 +106,7 @@ def batch(
 ) -> Batch:
     """Rows r0, r1, ... as the engine hands them over."""
     rows = [
-        Row(f"r{number}", operation, json.dumps(payload, ensure_ascii=False), str(number))
-        for number, payload in enumerate(payloads)
+        Row(f"r{number}", operation, json.dumps(payload, ensure_ascii=False)) for number, payload in enumerate(payloads)
     ]
     return Batch("tests", name, mode, rows, options, "2026-01-01T00:00:00Z", "batch-1")
 
@@ -115,7 +114,7 @@ def batch(
 def merging(name: str, *pairs: tuple[Mapping[str, Any], Mapping[str, Any]], **options: str) -> Batch:
     """Each first object goes into its second."""
     rows = [
-        Row(f"r{number}", "merge", json.dumps(one), str(number), into_json=json.dumps(into))
+        Row(f"r{number}", "merge", json.dumps(one), into_json=json.dumps(into))
         for number, (one, into) in enumerate(pairs)
     ]
     return Batch("tests", name, "mirror", rows, options, "2026-01-01T00:00:00Z", "batch-1")
