@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dbt_declarations.facts import Measure
+from dbt_declarations.measures import Measure, shared_moments
 from dbt_declarations.scope import AS_OF
 from dbt_declarations.sql import DATA_TYPES, constants, finish, name, ref, render, text, while_active
 from dbt_declarations.tags import VALUE_TYPES, CheckedTag, tag_layers
@@ -31,10 +31,7 @@ CATALOGUE = (
 
 def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
     """SQL by model name."""
-    by_table: dict[str, list[Measure]] = {}
-    for tag in tags:
-        if tag.measure:
-            by_table.setdefault(tag.measure[0], []).append(tag.measure[1])
+    by_table = measures_by_table(tags)
     models = {n: sql for over, measures in sorted(by_table.items()) for n, sql in kept_models(over, measures).items()}
     models[GATHERED] = finish(
         _gathered(tags),
@@ -55,6 +52,15 @@ def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
     )
     models["tag_allowed_value"] = finish(_allowed(tags), schema="tags", what="One row: a value a manual tag may have.")
     return models
+
+
+def measures_by_table(tags: Sequence[CheckedTag]) -> dict[str, list[Measure]]:
+    """The aggregates over each table of facts."""
+    found: dict[str, list[Measure]] = {}
+    for tag in tags:
+        if tag.measure:
+            found.setdefault(tag.measure[0], []).append(tag.measure[1])
+    return found
 
 
 def data_type(tag: CheckedTag) -> str:
@@ -87,13 +93,13 @@ def _joined(tags: Sequence[CheckedTag]) -> tuple[list[str], list[str]]:
     """Columns and joins of the tags that are aggregated, set by people or written by hand."""
     columns: list[str] = []
     joins: dict[str, None] = {}
+    moments = {over: shared_moments(measures) for over, measures in measures_by_table(tags).items()}
     for tag in tags:
         if tag.measure:
-            alias, source = f"facts_{tag.measure[0]}", name(tag.name)
-            value = f"{alias}.{source}"
-            if tag.measure[1].aggregate == "days_since":
-                value = f"date_sub('day', {value}, {AS_OF})"
-            since = f"{alias}.{name(f'{tag.name}__at')}"
+            alias = f"facts_{tag.measure[0]}"
+            since = moments[tag.measure[0]][tag.name].sql(alias)
+            is_age = tag.measure[1].aggregate == "days_since"
+            value = f"date_sub('day', {since}, {AS_OF})" if is_age else f"{alias}.{name(tag.name)}"
             joins[f"left join {ref(fact_model(tag.measure[0]))} as {alias} on {alias}.person_id = person.person_id"] = (
                 None
             )
