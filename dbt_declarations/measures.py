@@ -94,7 +94,7 @@ def kinds_asked_for(where: Typed | None, facts: Facts) -> tuple[str, ...]:
 def columns_read(over: str, measures: Sequence[Measure], points: Sequence[DecayedPoints] = ()) -> list[str]:
     """The columns of facts that aggregates are made from, in order."""
     facts = FACTS[over]
-    typed = [m.of for m in measures if m.of] + [x.selection.where for x in (*measures, *points) if x.selection.where]
+    typed = [m.of for m in measures if m.of] + [w for w in (*(m.selection.where for m in measures), *(p.selection.where for p in points)) if w]
     own = {facts.at, *facts.key, *([facts.kind] if facts.kind else [])}
     return sorted(own | {column.name for t in typed for column in t.sql.find_all(exp.Column) if column.name != AS_OF})
 
