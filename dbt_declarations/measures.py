@@ -94,7 +94,9 @@ def kinds_asked_for(where: Typed | None, facts: Facts) -> tuple[str, ...]:
 def columns_read(over: str, measures: Sequence[Measure], points: Sequence[DecayedPoints] = ()) -> list[str]:
     """The columns of facts that aggregates are made from, in order."""
     facts = FACTS[over]
-    typed = [m.of for m in measures if m.of] + [w for w in (*(m.selection.where for m in measures), *(p.selection.where for p in points)) if w]
+    typed = [m.of for m in measures if m.of] + [
+        w for w in (*(m.selection.where for m in measures), *(p.selection.where for p in points)) if w
+    ]
     own = {facts.at, *facts.key, *([facts.kind] if facts.kind else [])}
     return sorted(own | {column.name for t in typed for column in t.sql.find_all(exp.Column) if column.name != AS_OF})
 
@@ -125,9 +127,9 @@ class Moment:
     column: str
     hours: int | None
 
-    def sql(self, alias: str) -> str:
-        """The moment, or null, of a row of the kept table."""
-        kept = f"{alias}.{name(self.column)}"
+    def sql(self, alias: str = "") -> str:
+        """The moment, or null, of a row of a table with the column."""
+        kept = f"{alias}.{name(self.column)}" if alias else name(self.column)
         return (
             kept if self.hours is None else f"case when {kept} > {AS_OF} - interval {self.hours} hour then {kept} end"
         )

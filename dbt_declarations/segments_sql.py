@@ -12,7 +12,7 @@ from dbt_declarations.graph import layers
 from dbt_declarations.kinds import Segment
 from dbt_declarations.kinds.segments import HOLDOUT
 from dbt_declarations.segments import CheckedSegment, uses
-from dbt_declarations.sql import constants, finish, name, ref, render, text, while_active
+from dbt_declarations.sql import constants, finish, finish_kept, name, ref, render, text, while_active
 from dbt_declarations.wide import NUMBER, base
 
 WIDE = "int_segments__person_evaluated"
@@ -38,7 +38,7 @@ CATALOGUE = (
 def segment_models(segments: Sequence[CheckedSegment], handwritten: Sequence[str]) -> dict[str, str]:
     """SQL by model name."""
     return {
-        WIDE: finish(wide(segments), schema="segments", what="One row: a person, one column per declared segment."),
+        WIDE: wide(segments),
         "int_segments__members": finish(
             _members(segments, handwritten),
             schema="segments",
@@ -50,12 +50,16 @@ def segment_models(segments: Sequence[CheckedSegment], handwritten: Sequence[str
 
 
 def wide(segments: Sequence[CheckedSegment]) -> str:
-    """The select with one row per person: a column for each segment and each of its parts."""
-    own = {n for s in segments for n in (s.segment.name, *s.segment.parts)}
+    """The model with one row per person: a column for each segment and each of its parts."""
+    own = sorted(n for s in segments for n in (s.segment.name, *s.segment.parts))
     ctes, last = _layers(segments)
-    listed = "".join(f", {name(f'segment__{n}')} as {name(n)}" for n in sorted(own))
-    ctes.append(f"final as (select person_id, person_number{listed} from {last})")
-    return "with " + ",\n".join(ctes) + "\nselect * from final"
+    listed = "".join(f", {name(f'segment__{n}')} as {name(n)}" for n in own)
+    ctes.append(f"evaluated as (select person_id, person_number{listed} from {last})")
+    columns = ["person_id", "person_number", *(name(n) for n in own)]
+    what = (
+        "One row: a person, one column per declared segment. Who has the digest of the last run is not written again."
+    )
+    return finish_kept("with " + ",\n".join(ctes), columns, "evaluated", schema="segments", what=what)
 
 
 def placement(segments: Sequence[CheckedSegment], asked: CheckedSegment) -> str:

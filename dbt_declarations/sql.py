@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from datetime import date
@@ -94,3 +95,31 @@ def finish(select: str, *, schema: str, what: str, materialized: str = "table", 
     formatted = formatted.replace(AS_OF, "{{ as_of() }}")
     config = f"{{{{ config(materialized='{materialized}', schema='{schema}') }}}}\n\n"
     return HEADER.format(what=what) + config + formatted + "\n"
+
+
+def kept_config(schema: str, persons: str) -> str:
+    """The config of a table of persons that is kept from run to run: the rows that a run selects take the place of those of the
+    same persons, and who is not in the model `persons` any more is removed."""
+    gone = f"delete from {{{{ this }}}} where person_id not in (select person_id from {{{{ ref('{persons}') }}}})"
+    return (
+        f"{{{{ config(materialized='incremental', schema='{schema}', incremental_strategy='delete+insert', unique_key='person_id',"
+        f" on_schema_change='sync_all_columns', pre_hook=\"{{% if is_incremental() %}}{gone}{{% endif %}}\") }}}}\n\n"
+    )
+
+
+def finish_kept(steps: str, columns: Sequence[str], last: str, *, schema: str, what: str) -> str:
+    """A dbt model that computes everybody's columns from `last` of the steps and writes those of whom anything has changed: a row has
+    the digest of its columns, and the `as_of` of the run that wrote it. Computing is cheap, writing is what takes the time."""
+    listed = ", ".join(columns)
+    declared = hashlib.sha256(listed.encode()).hexdigest()[:16]
+    final = f"final as (select {listed}, hash({listed}, {text(declared)}) as digest, {AS_OF} as written_at from {last})"
+    whole = finish(f"{steps}, {final} select * from final", schema=schema, what=what)
+    head, body = whole.split("\n\n", 1)
+    known = "anti join {{ this }} as kept on kept.person_id = final.person_id and kept.digest = final.digest"
+    return (
+        head.split("\n", 1)[0]
+        + "\n"
+        + kept_config(schema, "audience")
+        + body
+        + f"{{% if is_incremental() %}}{known}{{% endif %}}\n"
+    )

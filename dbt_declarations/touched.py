@@ -15,7 +15,7 @@ from dbt_declarations.facts import pass_over, since_sessions
 from dbt_declarations.measures import Measure, columns_read, kinds_asked_for, session_windows
 from dbt_declarations.project import FACTS
 from dbt_declarations.scope import AS_OF
-from dbt_declarations.sql import finish, name, ref, text
+from dbt_declarations.sql import finish, kept_config, name, ref, text
 
 THIS = "ref__this__"
 
@@ -42,13 +42,9 @@ def kept_models(over: str, measures: Sequence[Measure]) -> dict[str, str]:
     full = finish(whole, schema="tags", what=what)
     head, body = full.split("\n\n", 1)
     again = finish(_again(over, measures), schema="tags", what=what).split("\n\n", 1)[1]
-    gone = f"delete from {{{{ this }}}} where person_id not in (select person_id from {{{{ ref('{digested_model(over)}') }}}})"
-    config = (
-        "{{ config(materialized='incremental', schema='tags', incremental_strategy='delete+insert', unique_key='person_id',"
-        f" on_schema_change='sync_all_columns', pre_hook=\"{{% if is_incremental() %}}{gone}{{% endif %}}\") }}}}"
-    )
+    config = kept_config("tags", digested_model(over))
     comment = head.split("\n", 1)[0]
-    model = f"{comment}\n{config}\n\n{{% if is_incremental() %}}\n{again}{{% else %}}\n{body}{{% endif %}}\n"
+    model = f"{comment}\n{config}{{% if is_incremental() %}}\n{again}{{% else %}}\n{body}{{% endif %}}\n"
     return {digested_model(over): digested, fact_model(over): model}
 
 

@@ -43,6 +43,28 @@ an identifier (models/identity/person_identifier.sql), so who has that identifie
     {% endif %}
 {%- endmacro %}
 
+{#- The persons whose stays a run has to compare: those whose row of the wide table was written since the history last recorded
+anything, and those who have stays of somebody who has become one with them. -#}
+{% macro concerned(wide, entered_at, exited_at) -%}
+select person_number
+from {{ wide }}
+where written_at >= coalesce(
+    (select greatest(max({{ entered_at }}), max({{ exited_at }})) from {{ this }}), timestamp '-infinity'
+)
+union
+select person_number
+from {{ this }}
+where recorded_number <> person_number
+    and {{ exited_at }} is null
+{%- endmacro %}
+
+{#- The other persons: what is open is what they have. Who is in no row of the wide table any more is not among them. -#}
+{% macro settled(wide, entered_at, exited_at) -%}
+select others.person_number
+from {{ wide }} as others
+anti join ({{ concerned(wide, entered_at, exited_at) }}) as concerned on others.person_number = concerned.person_number
+{%- endmacro %}
+
 {#- The stays of a history by who the persons are now: of persons who have become one, stays that meet are one stay. -#}
 {% macro stays_of_persons(history, keys, entered_at, exited_at) -%}
 {%- set keyed = keys | join(', ') -%}

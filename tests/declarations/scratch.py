@@ -125,6 +125,7 @@ def settings(root: Path) -> Settings:
 def runnable(sql: str, as_of: str = AS_OF) -> str:
     """The SQL of a generated model as DuckDB runs it for the first time, without dbt."""
     sql = re.sub(r"\{\{ config\(.*?\) \}\}\n", "", sql)
+    sql = re.sub(r"\{% if is_incremental\(\) %\}[^%]*?\{% endif %\}", "", sql)
     sql = re.sub(r"\{% if is_incremental\(\) %\}.*?\{% else %\}(.*?)\{% endif %\}", r"\1", sql, flags=re.S)
     sql = re.sub(r"\{\{ ref\('(\w+)'\) \}\}", r'"\1"', sql)
     return sql.replace("{{ as_of() }}", f"(timestamp '{as_of}')")

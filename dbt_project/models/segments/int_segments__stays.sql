@@ -12,17 +12,33 @@
     pre_hook=["{{ take_back('entered_at', 'exited_at') }}", "{{ carry_along() }}"],
 ) }}
 
-with members as (
+-- segments in SQL are no columns of the wide table: all of their members are compared
+with by_hand as (
+    select segment
+    from {{ ref('segment') }}
+    where source = 'model'
+),
+
+members as (
     select
         segment,
         person_number
     from {{ ref('int_segments__members') }}
+    {% if is_incremental() %}
+    where person_number in ({{ concerned(ref('int_segments__person_evaluated'), 'entered_at', 'exited_at') }})
+        or segment in (select segment from by_hand)
+    {% endif %}
 ),
 
 {% if is_incremental() %}
 stays as (
-    select * from {{ this }}
-    where exited_at is null
+    select stays.*
+    from {{ this }} as stays
+    where stays.exited_at is null
+        and (
+            stays.person_number not in ({{ settled(ref('int_segments__person_evaluated'), 'entered_at', 'exited_at') }})
+            or stays.segment in (select segment from by_hand)
+        )
 ),
 
 -- also for a person who is in through the stay of somebody who has become one with them: they may part again

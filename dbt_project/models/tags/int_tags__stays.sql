@@ -17,13 +17,20 @@ with assigned as (
         assignments.kept_value as value
     from {{ ref('int_tags__tags_unpivoted') }} as assignments
     inner join {{ ref('tag') }} as tags on assignments.tag = tags.tag
+    {% if is_incremental() %}
+    semi join ({{ concerned(ref('int_tags__person_tagged'), 'assigned_at', 'removed_at') }}) as concerned
+        on assignments.person_number = concerned.person_number
+    {% endif %}
     where tags.history <> 'none'
 ),
 
 {% if is_incremental() %}
 stays as (
-    select * from {{ this }}
-    where removed_at is null
+    select stays.*
+    from {{ this }} as stays
+    anti join ({{ settled(ref('int_tags__person_tagged'), 'assigned_at', 'removed_at') }}) as settled
+        on stays.person_number = settled.person_number
+    where stays.removed_at is null
 ),
 
 -- one join does for all but the stays of persons who have become somebody else
