@@ -58,7 +58,7 @@ def fill(
     db.execute(f"create or replace view int_tags__tags_unpivoted as {unpivoted}")
     wide = {
         "int_tags__person_tagged": "select person_id, list_sort(list(tag || value)) as told from tagged group by all",
-        "int_segments__person_evaluated": "select person_id, list_sort(list(segment)) as told from member group by all",
+        "int_segments__person_evaluated": "select person_id, list_sort(list(segment)) as told from member where segment = 'a' group by all",
     }
     for table, told in wide.items():
         db.execute(f"create table if not exists {table} (person_number ubigint, digest ubigint, written_at timestamp)")
@@ -119,6 +119,7 @@ def warehouse() -> tuple[duckdb.DuckDBPyConnection, list[History]]:
     """An empty warehouse with both histories, and the views that people read."""
     db = duckdb.connect()
     db.execute("create table segment (segment varchar, source varchar)")
+    db.execute("insert into segment values ('a', 'declared'), ('b', 'model')")
     db.execute("create table tag (tag varchar, history varchar)")
     db.execute("insert into tag values ('tier', 'values'), ('orders', 'assignments'), ('quiet', 'none')")
     return db, [History(db, path) for path in MODELS]
