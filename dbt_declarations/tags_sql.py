@@ -192,10 +192,10 @@ def _unpivoted(tags: Sequence[CheckedTag]) -> str:
         selects.append(
             f"select person_id, person_number, {text(tag.name)} as tag, {_as_text(tag, column)} as value,"
             f" {_as_text(tag, column) if kept(tag) == 'values' else 'cast(null as varchar)'} as kept_value,"
-            f" {since[tag.name]} as since_at from {ref(WIDE)} where {counts}"
+            f" {since[tag.name]} as since_at, written_at from {ref(WIDE)} where {counts}"
         )
     columns = (("person_id", "varchar"), ("person_number", "ubigint"), ("tag", "varchar"), ("value", "varchar"))
-    empty = constants((*columns, ("kept_value", "varchar"), ("since_at", "timestamp")), [])
+    empty = constants((*columns, ("kept_value", "varchar"), ("since_at", "timestamp"), ("written_at", "timestamp")), [])
     return "\nunion all\n".join(selects) or empty
 
 

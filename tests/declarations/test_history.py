@@ -50,12 +50,6 @@ def fill(
     insert(db, "member", sorted(members))
     insert(db, "tagged", tagged)
     History(db, "models/profiles/person_number.sql").run("")
-    db.execute(
-        "create or replace view int_segments__members as select * from member inner join person_number using (person_id)"
-    )
-    kept = "case when tag = 'tier' then value end as kept_value"
-    unpivoted = f"select *, {kept} from tagged inner join person_number using (person_id)"
-    db.execute(f"create or replace view int_tags__tags_unpivoted as {unpivoted}")
     wide = {
         "int_tags__person_tagged": "select person_id, list_sort(list(tag || value)) as told from tagged group by all",
         "int_segments__person_evaluated": "select person_id, list_sort(list(segment)) as told from member where segment = 'a' group by all",
@@ -72,6 +66,14 @@ def fill(
         db.execute(f"delete from fresh where (person_number, digest) in (select (person_number, digest) from {table})")
         db.execute(f"delete from {table} where person_number in (select person_number from fresh)")
         db.execute(f"insert into {table} from fresh")
+    joined = "member inner join person_number using (person_id) inner join int_segments__person_evaluated using (person_number)"
+    by_hand = f"case when segment = 'b' then timestamp '{day}' else written_at end as written_at"
+    db.execute(f"create or replace view int_segments__members as select * replace ({by_hand}) from {joined}")
+    kept = "case when tag = 'tier' then value end as kept_value"
+    tagged_now = (
+        "tagged inner join person_number using (person_id) inner join int_tags__person_tagged using (person_number)"
+    )
+    db.execute(f"create or replace view int_tags__tags_unpivoted as select *, {kept} from {tagged_now}")
 
 
 def insert(db: duckdb.DuckDBPyConnection, table: str, rows: list[Any]) -> None:

@@ -9,24 +9,27 @@
     unique_key=['segment', 'recorded_number', 'entered_at'],
     on_schema_change='fail',
     full_refresh=var('reset_segment_history', false),
-    pre_hook=["{{ take_back('entered_at', 'exited_at') }}", "{{ carry_along() }}"],
+    pre_hook=[
+        "{{ take_back('entered_at', 'exited_at') }}",
+        "{{ carry_along() }}",
+        "{{ remember_recorded('entered_at', 'exited_at') }}",
+    ],
 ) }}
 
--- segments in SQL are no columns of the wide table: all of their members are compared
-with by_hand as (
-    select segment
-    from {{ ref('segment') }}
-    where source = 'model'
-),
-
-members as (
+with members as (
     select
         segment,
         person_number
     from {{ ref('int_segments__members') }}
     {% if is_incremental() %}
-    where person_number in ({{ concerned(ref('int_segments__person_evaluated'), 'entered_at', 'exited_at') }})
-        or segment in (select segment from by_hand)
+    where written_at >= {{ recorded_until() }}
+    union all
+    select
+        others.segment,
+        others.person_number
+    from {{ ref('int_segments__members') }} as others
+    semi join ({{ joined_persons('exited_at') }}) as joined on others.person_number = joined.person_number
+    where others.written_at < {{ recorded_until() }}
     {% endif %}
 ),
 
@@ -36,8 +39,9 @@ stays as (
     from {{ this }} as stays
     where stays.exited_at is null
         and (
-            stays.person_number not in ({{ settled(ref('int_segments__person_evaluated'), 'entered_at', 'exited_at') }})
-            or stays.segment in (select segment from by_hand)
+            stays.person_number not in ({{ settled(ref('int_segments__person_evaluated'), 'exited_at') }})
+            -- segments in SQL are no columns of the wide table
+            or stays.segment in (select segment from {{ ref('segment') }} where source = 'model')
         )
 ),
 
