@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from datetime import date
+from functools import cache
 
 import sqlglot
 from sqlglot import exp
@@ -31,11 +32,13 @@ POINTS = "decimal(18, 2)"
 HEADER = "-- Generated from declarations by dbt_declarations on every dbt run; do not edit. {what}\n"
 
 
+@cache
 def name(text: str) -> str:
     """An identifier in quotes."""
     return exp.to_identifier(text, quoted=True).sql(dialect=DIALECT)
 
 
+@cache
 def text(value: str) -> str:
     """A text literal."""
     return exp.Literal.string(value).sql(dialect=DIALECT)
@@ -51,22 +54,20 @@ def ref(model: str) -> str:
     return f"ref__{model}"
 
 
-def literal(value: object, data_type: str) -> str:
-    """A constant with its type, so that columns of constants have the declared type even when all are null."""
-    if value is None:
-        return f"cast(null as {data_type})"
-    shown = text(str(value)) if isinstance(value, str | date) else str(value).lower()
-    return f"cast({shown} as {data_type})"
-
-
 def constants(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[object]]) -> str:
-    """A select of constant rows; with no row, a select of no row with the same columns."""
-    selects = [
-        "select " + ", ".join(f"{literal(v, t)} as {name(c)}" for v, (c, t) in zip(row, columns, strict=True))
-        for row in rows
-    ]
-    empty = "select " + ", ".join(f"{literal(None, t)} as {name(c)}" for c, t in columns) + " where false"
-    return "\nunion all\n".join(selects or [empty])
+    """A select of constant rows; with no row, a select of no row with the same columns. Columns have the declared type even when
+    all of their values are null."""
+    if not rows:
+        return "select " + ", ".join(f"cast(null as {t}) as {name(c)}" for c, t in columns) + " where false"
+    listed = ", ".join(f"({', '.join(map(_literal, row))})" for row in rows)
+    typed = ", ".join(f"cast({name(c)} as {t}) as {name(c)}" for c, t in columns)
+    return f"select {typed} from (values {listed}) as constants ({', '.join(name(c) for c, _ in columns)})"
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "null"
+    return text(str(value)) if isinstance(value, str | date) else str(value).lower()
 
 
 def active(dated: Dated) -> str | None:
@@ -88,7 +89,7 @@ def while_active(dated: Dated | None, value: str) -> str:
 def finish(select: str, *, schema: str, what: str, materialized: str = "table", header: bool = True) -> str:
     """A dbt model: the select parsed (so that no broken SQL leaves) and formatted, with ref() and as_of() put in."""
     formatted = sqlglot.parse_one(select, dialect=DIALECT).sql(
-        dialect=DIALECT, pretty=True, comments=False, normalize_functions="lower"
+        dialect=DIALECT, pretty=True, comments=False, normalize_functions="lower", copy=False
     )
     formatted = formatted.replace("ref__this__", "{{ this }}")
     formatted = re.sub(r'"?\bref__(\w+)"?', r"{{ ref('\1') }}", formatted)
