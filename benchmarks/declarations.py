@@ -25,9 +25,10 @@ from dbt_declarations.ask import Warehouse, count
 from dbt_declarations.contracts import Column, column_type
 from dbt_declarations.scope import Scope
 from dbt_declarations.writer import input_digest, refresh
-from tests.declarations.runs import History
-from tests.declarations.scratch import AS_OF, CONTRACTS, build, compiled, settings, warehouse, write, write_contracts
+from tests.declarations.runs import History, run
+from tests.declarations.scratch import AS_OF, CONTRACTS, compiled, settings, warehouse, write, write_contracts
 
+LATER = "2026-03-01 01:00:00"
 WINDOWS = (7, 30, 90, 180, 365)
 KINDS = 20
 # aggregate, of, and the same as SQL over the facts that count
@@ -125,17 +126,12 @@ def visits(con: duckdb.DuckDBPyConnection, persons: int, first: int, count: int,
     )
 
 
-def together(con: duckdb.DuckDBPyConnection, models: dict[str, str]) -> None:
-    """All generated models, what is kept of facts from run to run, and both histories."""
-    History(con, "models/profiles/person_number.sql").run(AS_OF)
-    kept = {n: sql for n, sql in models.items() if n.endswith("_aggregated") and "is_incremental" in sql}
-    first = {n: sql for n, sql in models.items() if n.endswith("_digested") or n == "audience"}
-    build(con, first, views=True)
-    for name, sql in kept.items():
-        History(con, name, sql).run(AS_OF)
-    build(con, {n: sql for n, sql in models.items() if n not in kept | first}, views=True)
+def together(con: duckdb.DuckDBPyConnection, models: dict[str, str], as_of: str) -> None:
+    """All generated models, what is kept of them from run to run, and both histories."""
+    History(con, "models/profiles/person_number.sql").run(as_of)
+    run(con, models, as_of)
     for path in ("models/tags/int_tags__stays.sql", "models/segments/int_segments__stays.sql"):
-        History(con, path).run(AS_OF)
+        History(con, path).run(as_of)
 
 
 def apart(con: duckdb.DuckDBPyConnection, queries: dict[str, str]) -> None:
@@ -213,15 +209,16 @@ def measure(persons: int, events: int, folder: Path, memory: str) -> dict[str, A
     con.execute("set preserve_insertion_order = false")
     con.execute("create table person_identifier (person_id varchar, identifier_type varchar, identifier_value varchar)")
     fill(con, persons, events)
-    ours = timed(lambda: together(con, models))
+    ours = timed(lambda: together(con, models, AS_OF))
     theirs = timed(lambda: apart(con, {n: q for entries in declared.values() for n, (_, q) in entries.items()}))
     same = con.execute(
         "select (select count(*) from int_segments__members where segment = 'segment_007') = (select count(*) from t_segment_007)"
         " and (select count(*) from person_tags where rule_042) = (select count(*) from t_rule_042)"
         " and (select sum(trait_021) from person_tags) is not distinct from (select sum(value) from t_trait_021)"
     ).fetchall()
-    visits(con, persons, events, events // 100, "timestamp '2026-02-28 12:00:00'")
-    more = timed(lambda: together(con, models))
+    # an hour later: windows have moved, and all of the new events lie in the hour
+    visits(con, persons, events, events // 100, f"timestamp '{AS_OF}' + to_seconds((hash(visit, 3) % 3000)::bigint)")
+    more = timed(lambda: together(con, models, LATER))
     return {
         "persons": persons,
         "events": events,

@@ -8,9 +8,10 @@ from typing import Any
 
 from cdp.declarations import Document, suggest
 from dbt_declarations.contracts import Column
-from dbt_declarations.facts import DecayedPoints, Selection, pass_over
+from dbt_declarations.facts import pass_over
 from dbt_declarations.kinds import PointsScore
 from dbt_declarations.kinds.scores import Rule
+from dbt_declarations.measures import DecayedPoints, Selection
 from dbt_declarations.project import Project, declared
 from dbt_declarations.scope import Scope
 from dbt_declarations.sql import EXACT, POINTS, constants, finish, name, ref, render, text, while_active

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dbt_declarations.graph import layers
 from dbt_declarations.kinds import Segment
 from dbt_declarations.kinds.segments import HOLDOUT
+from dbt_declarations.scope import AS_OF
 from dbt_declarations.segments import CheckedSegment, uses
-from dbt_declarations.sql import constants, finish, name, ref, render, text, while_active
+from dbt_declarations.sql import constants, finish, finish_kept, name, ref, render, text, while_active
 from dbt_declarations.wide import NUMBER, base
 
 WIDE = "int_segments__person_evaluated"
@@ -38,7 +39,7 @@ CATALOGUE = (
 def segment_models(segments: Sequence[CheckedSegment], handwritten: Sequence[str]) -> dict[str, str]:
     """SQL by model name."""
     return {
-        WIDE: finish(wide(segments), schema="segments", what="One row: a person, one column per declared segment."),
+        WIDE: wide(segments),
         "int_segments__members": finish(
             _members(segments, handwritten),
             schema="segments",
@@ -50,12 +51,16 @@ def segment_models(segments: Sequence[CheckedSegment], handwritten: Sequence[str
 
 
 def wide(segments: Sequence[CheckedSegment]) -> str:
-    """The select with one row per person: a column for each segment and each of its parts."""
-    own = {n for s in segments for n in (s.segment.name, *s.segment.parts)}
+    """The model with one row per person: a column for each segment and each of its parts."""
+    own = sorted(n for s in segments for n in (s.segment.name, *s.segment.parts))
     ctes, last = _layers(segments)
-    listed = "".join(f", {name(f'segment__{n}')} as {name(n)}" for n in sorted(own))
-    ctes.append(f"final as (select person_id, person_number{listed} from {last})")
-    return "with " + ",\n".join(ctes) + "\nselect * from final"
+    listed = "".join(f", {name(f'segment__{n}')} as {name(n)}" for n in own)
+    ctes.append(f"evaluated as (select person_id, person_number{listed} from {last})")
+    columns = ["person_id", "person_number", *(name(n) for n in own)]
+    what = (
+        "One row: a person, one column per declared segment. Who has the digest of the last run is not written again."
+    )
+    return finish_kept("with " + ",\n".join(ctes), columns, "evaluated", schema="segments", what=what)
 
 
 def placement(segments: Sequence[CheckedSegment], asked: CheckedSegment) -> str:
@@ -154,17 +159,19 @@ def _buckets(percent: float) -> int:
 
 def _members(segments: Sequence[CheckedSegment], handwritten: Sequence[str]) -> str:
     selects = [
-        f"select {text(n)} as segment, person_id, person_number from {ref(WIDE)} where {name(n)}"
+        f"select {text(n)} as segment, person_id, person_number, written_at from {ref(WIDE)} where {name(n)}"
         for s in segments
         for n in (s.segment.name, *s.segment.parts)
     ]
     selects += [
-        f"select distinct {text(n)} as segment, members.person_id, md5_number_lower(members.person_id) as person_number from {ref(f'segment_{n}')} as members"
+        f"select distinct {text(n)} as segment, members.person_id, md5_number_lower(members.person_id) as person_number,"
+        f" {AS_OF} as written_at from {ref(f'segment_{n}')} as members"
         f" inner join {ref('audience')} as audience on audience.person_id = members.person_id"
         for n in sorted(handwritten)
     ]
     return "\nunion all\n".join(selects) or constants(
-        (("segment", "varchar"), ("person_id", "varchar"), ("person_number", "ubigint")), []
+        (("segment", "varchar"), ("person_id", "varchar"), ("person_number", "ubigint"), ("written_at", "timestamp")),
+        [],
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from datetime import date
+from functools import cache
 
 import sqlglot
 from sqlglot import exp
@@ -30,11 +32,13 @@ POINTS = "decimal(18, 2)"
 HEADER = "-- Generated from declarations by dbt_declarations on every dbt run; do not edit. {what}\n"
 
 
+@cache
 def name(text: str) -> str:
     """An identifier in quotes."""
     return exp.to_identifier(text, quoted=True).sql(dialect=DIALECT)
 
 
+@cache
 def text(value: str) -> str:
     """A text literal."""
     return exp.Literal.string(value).sql(dialect=DIALECT)
@@ -50,22 +54,20 @@ def ref(model: str) -> str:
     return f"ref__{model}"
 
 
-def literal(value: object, data_type: str) -> str:
-    """A constant with its type, so that columns of constants have the declared type even when all are null."""
-    if value is None:
-        return f"cast(null as {data_type})"
-    shown = text(str(value)) if isinstance(value, str | date) else str(value).lower()
-    return f"cast({shown} as {data_type})"
-
-
 def constants(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[object]]) -> str:
-    """A select of constant rows; with no row, a select of no row with the same columns."""
-    selects = [
-        "select " + ", ".join(f"{literal(v, t)} as {name(c)}" for v, (c, t) in zip(row, columns, strict=True))
-        for row in rows
-    ]
-    empty = "select " + ", ".join(f"{literal(None, t)} as {name(c)}" for c, t in columns) + " where false"
-    return "\nunion all\n".join(selects or [empty])
+    """A select of constant rows; with no row, a select of no row with the same columns. Columns have the declared type even when
+    all of their values are null."""
+    if not rows:
+        return "select " + ", ".join(f"cast(null as {t}) as {name(c)}" for c, t in columns) + " where false"
+    listed = ", ".join(f"({', '.join(map(_literal, row))})" for row in rows)
+    typed = ", ".join(f"cast({name(c)} as {t}) as {name(c)}" for c, t in columns)
+    return f"select {typed} from (values {listed}) as constants ({', '.join(name(c) for c, _ in columns)})"
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "null"
+    return text(str(value)) if isinstance(value, str | date) else str(value).lower()
 
 
 def active(dated: Dated) -> str | None:
@@ -87,10 +89,38 @@ def while_active(dated: Dated | None, value: str) -> str:
 def finish(select: str, *, schema: str, what: str, materialized: str = "table", header: bool = True) -> str:
     """A dbt model: the select parsed (so that no broken SQL leaves) and formatted, with ref() and as_of() put in."""
     formatted = sqlglot.parse_one(select, dialect=DIALECT).sql(
-        dialect=DIALECT, pretty=True, comments=False, normalize_functions="lower"
+        dialect=DIALECT, pretty=True, comments=False, normalize_functions="lower", copy=False
     )
     formatted = formatted.replace("ref__this__", "{{ this }}")
     formatted = re.sub(r'"?\bref__(\w+)"?', r"{{ ref('\1') }}", formatted)
     formatted = formatted.replace(AS_OF, "{{ as_of() }}")
     config = f"{{{{ config(materialized='{materialized}', schema='{schema}') }}}}\n\n"
     return HEADER.format(what=what) + config + formatted + "\n"
+
+
+def kept_config(schema: str, persons: str) -> str:
+    """The config of a table of persons that is kept from run to run: the rows that a run selects take the place of those of the
+    same persons, and who is not in the model `persons` any more is removed."""
+    gone = f"delete from {{{{ this }}}} where person_id not in (select person_id from {{{{ ref('{persons}') }}}})"
+    return (
+        f"{{{{ config(materialized='incremental', schema='{schema}', incremental_strategy='delete+insert', unique_key='person_id',"
+        f" on_schema_change='sync_all_columns', pre_hook=\"{{% if is_incremental() %}}{gone}{{% endif %}}\") }}}}\n\n"
+    )
+
+
+def finish_kept(steps: str, columns: Sequence[str], last: str, *, schema: str, what: str) -> str:
+    """A dbt model that computes everybody's columns from `last` of the steps and writes those of whom anything has changed: a row has
+    the digest of its columns, and the `as_of` of the run that wrote it. Computing is cheap, writing is what takes the time."""
+    listed = ", ".join(columns)
+    declared = hashlib.sha256(listed.encode()).hexdigest()[:16]
+    final = f"final as (select {listed}, hash({listed}, {text(declared)}) as digest, {AS_OF} as written_at from {last})"
+    whole = finish(f"{steps}, {final} select * from final", schema=schema, what=what)
+    head, body = whole.split("\n\n", 1)
+    known = "anti join {{ this }} as kept on kept.person_id = final.person_id and kept.digest = final.digest"
+    return (
+        head.split("\n", 1)[0]
+        + "\n"
+        + kept_config(schema, "audience")
+        + body
+        + f"{{% if is_incremental() %}}{known}{{% endif %}}\n"
+    )

@@ -10,11 +10,11 @@ from cdp.errors import DeclarationError
 from dbt_declarations.contracts import Column, Type
 from dbt_declarations.exclusive import yields_to
 from dbt_declarations.expressions import check
-from dbt_declarations.facts import Measure, Selection, measure_type
 from dbt_declarations.graph import cycles, layers
 from dbt_declarations.kinds import AttributeTag, ManualTag, MinedTag, RuleTag, StatisticalTag
 from dbt_declarations.kinds.base import Dated
 from dbt_declarations.kinds.tags import ZERO_BY_DEFAULT
+from dbt_declarations.measures import Measure, Selection, measure_type
 from dbt_declarations.predicted import OUTPUTS
 from dbt_declarations.project import Project, declared, duplicates
 from dbt_declarations.scope import Scope

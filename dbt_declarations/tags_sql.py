@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dbt_declarations.facts import Measure
+from dbt_declarations.measures import Measure, Moment, shared_moments
 from dbt_declarations.scope import AS_OF
-from dbt_declarations.sql import DATA_TYPES, constants, finish, name, ref, render, text, while_active
+from dbt_declarations.sql import DATA_TYPES, constants, finish, finish_kept, name, ref, render, text, while_active
 from dbt_declarations.tags import VALUE_TYPES, CheckedTag, tag_layers
 from dbt_declarations.touched import fact_model, kept_models
 from dbt_declarations.wide import NUMBER, base
@@ -31,10 +31,7 @@ CATALOGUE = (
 
 def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
     """SQL by model name."""
-    by_table: dict[str, list[Measure]] = {}
-    for tag in tags:
-        if tag.measure:
-            by_table.setdefault(tag.measure[0], []).append(tag.measure[1])
+    by_table = measures_by_table(tags)
     models = {n: sql for over, measures in sorted(by_table.items()) for n, sql in kept_models(over, measures).items()}
     models[GATHERED] = finish(
         _gathered(tags),
@@ -42,7 +39,7 @@ def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
         what="One row: a person with all that tags are computed from.",
         materialized="view",
     )
-    models[WIDE] = finish(_wide(tags), schema="tags", what="One row: a person with every tag and since when.")
+    models[WIDE] = _wide(tags)
     models["int_tags__tags_unpivoted"] = finish(
         _unpivoted(tags), schema="tags", what="One row: a person and a tag.", materialized="view"
     )
@@ -55,6 +52,15 @@ def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
     )
     models["tag_allowed_value"] = finish(_allowed(tags), schema="tags", what="One row: a value a manual tag may have.")
     return models
+
+
+def measures_by_table(tags: Sequence[CheckedTag]) -> dict[str, list[Measure]]:
+    """The aggregates over each table of facts."""
+    found: dict[str, list[Measure]] = {}
+    for tag in tags:
+        if tag.measure:
+            found.setdefault(tag.measure[0], []).append(tag.measure[1])
+    return found
 
 
 def data_type(tag: CheckedTag) -> str:
@@ -74,41 +80,55 @@ def _wide(tags: Sequence[CheckedTag]) -> str:
     ctes = [f"layer_0 as (select * from {ref(GATHERED)})"]
     layers = tag_layers(list(tags))
     for position, layer in enumerate(layers, start=1):
-        computed = [
-            f"{_value(t)} as {name(f'tag__{t.name}')}, {_since(t)} as {name(f'since__{t.name}')}" for t in layer
-        ]
+        computed = [f"{_value(t)} as {name(f'tag__{t.name}')}" for t in layer]
+        computed += [f"{render(t.known_at)} as {name(f'since__{t.name}')}" for t in layer if t.known_at]
         ctes.append(f"layer_{position} as (select *, {', '.join(computed)} from layer_{position - 1})")
-    final = "".join(f", {name(f'tag__{t.name}')}, {name(f'since__{t.name}')}" for t in tags)
-    ctes.append(f"final as (select person_id, person_number{final} from layer_{len(layers)})")
-    return "with " + ",\n".join(ctes) + "\nselect * from final"
+    columns = ["person_id", "person_number", *(name(f"tag__{t.name}") for t in tags), name("__".join(_LAST_SEEN))]
+    moments = moments_of(tags)
+    columns += dict.fromkeys(name(c) for t in tags if (c := _moment_column(t, moments)))
+    what = "One row: a person with every tag, and the moments since when. Who has the digest of the last run is not written again."
+    return finish_kept("with " + ",\n".join(ctes), columns, f"layer_{len(layers)}", schema="tags", what=what)
+
+
+def moments_of(tags: Sequence[CheckedTag]) -> dict[str, Moment]:
+    """Where the moment of each tag over facts is kept."""
+    return {n: m for measures in measures_by_table(tags).values() for n, m in shared_moments(measures).items()}
+
+
+def _moment_column(tag: CheckedTag, moments: dict[str, Moment]) -> str | None:
+    """The column of the wide table that says since when a tag is; None: the profile or other tags say it."""
+    if tag.measure:
+        return moments[tag.name].column
+    return f"since__{tag.name}" if tag.kind == "manual" or tag.known_at else None
 
 
 def _joined(tags: Sequence[CheckedTag]) -> tuple[list[str], list[str]]:
     """Columns and joins of the tags that are aggregated, set by people or written by hand."""
-    columns: list[str] = []
+    columns: dict[str, None] = {}
     joins: dict[str, None] = {}
+    moments = moments_of(tags)
     for tag in tags:
         if tag.measure:
-            alias, source = f"facts_{tag.measure[0]}", name(tag.name)
-            value = f"{alias}.{source}"
-            if tag.measure[1].aggregate == "days_since":
-                value = f"date_sub('day', {value}, {AS_OF})"
-            since = f"{alias}.{name(f'{tag.name}__at')}"
+            alias = f"facts_{tag.measure[0]}"
             joins[f"left join {ref(fact_model(tag.measure[0]))} as {alias} on {alias}.person_id = person.person_id"] = (
                 None
             )
+            moment = moments[tag.name]
+            columns[f"{alias}.{name(moment.column)}"] = None
+            is_age = tag.measure[1].aggregate == "days_since"
+            value = f"date_sub('day', {moment.sql(alias)}, {AS_OF})" if is_age else f"{alias}.{name(tag.name)}"
             value = f"coalesce({value}, {tag.zero})" if tag.zero else value
         elif tag.kind == "manual":
-            value, since = f"manual.{name(f'tag__{tag.name}')}", f"manual.{name(f'since__{tag.name}')}"
+            value = f"manual.{name(f'tag__{tag.name}')}"
             joins["left join manual on manual.person_id = person.person_id"] = None
+            columns[f"manual.{name(f'since__{tag.name}')}"] = None
         else:
             alias = name(f"tag_{tag.name}")
-            value, since = f"{alias}.value", "person.last_seen_at"
+            value = f"{alias}.value"
             joins[f"left join {ref(f'tag_{tag.name}')} as {alias} on {alias}.person_id = person.person_id"] = None
         cast = f"cast({value} as {data_type(tag)})"
-        columns.append(f"{while_active(tag.declaration, cast)} as {name(f'tag__{tag.name}')}")
-        columns.append(f"{_not_after(since)} as {name(f'since__{tag.name}')}")
-    return columns, list(joins)
+        columns[f"{while_active(tag.declaration, cast)} as {name(f'tag__{tag.name}')}"] = None
+    return list(columns), list(joins)
 
 
 def _manual(tags: Sequence[CheckedTag]) -> list[str]:
@@ -143,33 +163,39 @@ def _value(tag: CheckedTag) -> str:
     return f"cast({while_active(tag.declaration, value)} as {data_type(tag)})"
 
 
-def _since(tag: CheckedTag) -> str:
-    """The newest of what the value rests on: the facts behind other tags, the profile for everything else; of what a model
-    says, the moment of the scoring."""
-    if tag.known_at:
-        return _not_after(render(tag.known_at))
-    others = sorted(name(f"since__{c}") for ns, c in tag.reads if ns == "tag")
-    if not others or any(ns != "tag" for ns, _ in tag.reads):
-        others.append(name("__".join(_LAST_SEEN)))
-    return others[0] if len(others) == 1 else f"greatest({', '.join(others)})"
-
-
-def _not_after(moment: str) -> str:
-    return f"least({moment}, {AS_OF})"
+def _since(tags: Sequence[CheckedTag]) -> dict[str, str]:
+    """Since when each tag is, from columns of the wide table: the newest of what the value rests on, which is the facts behind other
+    tags, and the profile for everything else; of what a model says, the moment of the scoring. At most as_of."""
+    moments = moments_of(tags)
+    seen = name("__".join(_LAST_SEEN))
+    rests: dict[str, dict[str, None]] = {}
+    for tag in [*(t for t in tags if not t.is_computed), *(t for layer in tag_layers(list(tags)) for t in layer)]:
+        others = sorted(c for ns, c in tag.reads if ns == "tag")
+        if column := _moment_column(tag, moments):
+            rests[tag.name] = {moments[tag.name].sql() if tag.measure else name(column): None}
+        elif others and all(ns == "tag" for ns, _ in tag.reads):
+            rests[tag.name] = {part: None for other in others for part in rests[other]}
+        else:
+            rests[tag.name] = {part: None for other in others for part in rests[other]} | {seen: None}
+    return {
+        n: f"least({parts[0] if len(parts) == 1 else 'greatest(' + ', '.join(parts) + ')'}, {AS_OF})"
+        for n, parts in ((n, sorted(found)) for n, found in rests.items())
+    }
 
 
 def _unpivoted(tags: Sequence[CheckedTag]) -> str:
     selects = []
+    since = _since(tags)
     for tag in tags:
         column = name(f"tag__{tag.name}")
         counts = f"{column} is not null" if tag.zero is None else (column if tag.zero == "false" else f"{column} <> 0")
         selects.append(
             f"select person_id, person_number, {text(tag.name)} as tag, {_as_text(tag, column)} as value,"
             f" {_as_text(tag, column) if kept(tag) == 'values' else 'cast(null as varchar)'} as kept_value,"
-            f" least({name(f'since__{tag.name}')}, {AS_OF}) as since_at from {ref(WIDE)} where {counts}"
+            f" {since[tag.name]} as since_at, written_at from {ref(WIDE)} where {counts}"
         )
     columns = (("person_id", "varchar"), ("person_number", "ubigint"), ("tag", "varchar"), ("value", "varchar"))
-    empty = constants((*columns, ("kept_value", "varchar"), ("since_at", "timestamp")), [])
+    empty = constants((*columns, ("kept_value", "varchar"), ("since_at", "timestamp"), ("written_at", "timestamp")), [])
     return "\nunion all\n".join(selects) or empty
 
 

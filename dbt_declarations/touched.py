@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 
-from sqlglot import exp
-
-from dbt_declarations.facts import Measure, kinds_asked_for, pass_over, since_sessions
+from dbt_declarations.facts import pass_over, since_sessions
+from dbt_declarations.measures import Measure, columns_read, kinds_asked_for, session_windows
 from dbt_declarations.project import FACTS
 from dbt_declarations.scope import AS_OF
-from dbt_declarations.sql import finish, name, ref, text
+from dbt_declarations.sql import finish, kept_config, name, ref, text
 
 THIS = "ref__this__"
 
@@ -34,56 +32,36 @@ def fact_model(over: str) -> str:
 
 def kept_models(over: str, measures: Sequence[Measure]) -> dict[str, str]:
     """SQL by name of the model of digests and of the model of aggregates over one table of facts."""
-    kept = [replace(m, aggregate="moment") if m.aggregate == "days_since" else m for m in measures]
-    whole = pass_over(over, kept, audience=ref(digested_model(over)))
+    whole = pass_over(over, measures, audience=ref(digested_model(over)))
     digested = finish(
-        _digests(over, kept, hashlib.sha256(whole.encode()).hexdigest()[:16]),
+        _digests(over, measures, hashlib.sha256(whole.encode()).hexdigest()[:16]),
         schema="tags",
         what=f"One row: a person with facts ({over}), and a digest of what their tags are made from.",
     )
     what = f"One row: a person with facts ({over}) that count for tags. Who has the digest of the last run is not computed again."
     full = finish(whole, schema="tags", what=what)
     head, body = full.split("\n\n", 1)
-    again = finish(_again(over, kept), schema="tags", what=what).split("\n\n", 1)[1]
-    gone = f"delete from {{{{ this }}}} where person_id not in (select person_id from {{{{ ref('{digested_model(over)}') }}}})"
-    config = (
-        "{{ config(materialized='incremental', schema='tags', incremental_strategy='delete+insert', unique_key='person_id',"
-        f" on_schema_change='sync_all_columns', pre_hook=\"{{% if is_incremental() %}}{gone}{{% endif %}}\") }}}}"
-    )
+    again = finish(_again(over, measures), schema="tags", what=what).split("\n\n", 1)[1]
+    config = kept_config("tags", digested_model(over))
     comment = head.split("\n", 1)[0]
-    model = f"{comment}\n{config}\n\n{{% if is_incremental() %}}\n{again}{{% else %}}\n{body}{{% endif %}}\n"
+    model = f"{comment}\n{config}{{% if is_incremental() %}}\n{again}{{% else %}}\n{body}{{% endif %}}\n"
     return {digested_model(over): digested, fact_model(over): model}
 
 
 def _again(over: str, measures: Sequence[Measure]) -> str:
     """The same for those whose digest is not the kept one, over their facts alone."""
-    facts = FACTS[over]
-    columns = ", ".join(["facts.person_id", *(f"facts.{name(c)}" for c in _columns(over, measures))])
     touched = (
         f"touched as materialized (select digests.* from {ref(digested_model(over))} as digests anti join {THIS} as kept"
         " on kept.person_id = digests.person_id and kept.digest = digests.digest)"
     )
-    theirs = (
-        f"theirs as materialized (select {columns} from {ref(facts.model)} as facts semi join touched"
-        f" on touched.person_id = facts.person_id where facts.{name(facts.at)} <= {AS_OF})"
-    )
-    passed = pass_over(over, measures, source="theirs", audience="touched")
-    return f"with {touched}, {theirs}, final as ({passed}) select * from final"
-
-
-def _columns(over: str, measures: Sequence[Measure]) -> list[str]:
-    """The columns of facts that aggregates are made from, in order."""
-    facts = FACTS[over]
-    typed = [t for m in measures for t in (m.of, m.selection.where) if t]
-    own = {facts.at, *facts.key, *([facts.kind] if facts.kind else [])}
-    return sorted(own | {column.name for t in typed for column in t.sql.find_all(exp.Column) if column.name != AS_OF})
+    return f"with {touched}, final as ({pass_over(over, measures, audience='touched')}) select * from final"
 
 
 def _digests(over: str, measures: Sequence[Measure], declared: str) -> str:
     facts = FACTS[over]
     windows = sorted({m.selection.hours for m in measures if m.selection.hours})
-    sessions = sorted({m.selection.window_sessions for m in measures if m.selection.window_sessions})
-    parts = [f"facts.{name(c)}" for c in _columns(over, measures)]
+    sessions = session_windows([m.selection for m in measures])
+    parts = [f"facts.{name(c)}" for c in columns_read(over, measures)]
     parts += [f"facts.{name(facts.at)} > {AS_OF} - interval {hours} hour" for hours in windows]
     parts += [f"facts.{name(facts.at)} >= sessions.{name(f'since_session_{n}')}" for n in sessions]
     asked = [kinds_asked_for(m.selection.where, facts) for m in measures]

@@ -16,9 +16,10 @@ from cdp.errors import DeclarationError
 from cdp.settings import Settings
 from dbt_declarations.contracts import Column, Contract, Type, read_contracts
 from dbt_declarations.expressions import check
-from dbt_declarations.facts import Measure, Selection, measure_type, pass_over
+from dbt_declarations.facts import pass_over
 from dbt_declarations.functions import DIALECT
 from dbt_declarations.kinds.tags import ZERO_BY_DEFAULT
+from dbt_declarations.measures import Measure, Selection, measure_type
 from dbt_declarations.project import FACTS
 from dbt_declarations.scope import AS_OF, ExpressionError, Scope
 from dbt_declarations.sql import name, ref, render

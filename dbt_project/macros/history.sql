@@ -43,6 +43,36 @@ an identifier (models/identity/person_identifier.sql), so who has that identifie
     {% endif %}
 {%- endmacro %}
 
+{#- When the history last recorded anything. Persons whose row of a wide table was written before have what their open stays say. As a
+variable: a condition with a constant is tested where the wide table is read, before its columns become rows. -#}
+{% macro remember_recorded(entered_at, exited_at) -%}
+    {% if is_incremental() %}
+        set variable recorded_until = (
+            select coalesce(greatest(max({{ entered_at }}), max({{ exited_at }})), timestamp '-infinity') from {{ this }}
+        )
+    {% endif %}
+{%- endmacro %}
+
+{% macro recorded_until() -%}
+cast(getvariable('recorded_until') as timestamp)
+{%- endmacro %}
+
+{#- Persons with stays of somebody who has become one with them: they may part again, so these are compared in every run. -#}
+{% macro joined_persons(exited_at) -%}
+select distinct person_number
+from {{ this }}
+where recorded_number <> person_number
+    and {{ exited_at }} is null
+{%- endmacro %}
+
+{#- Persons of whom nothing is to be compared. Who is in no row of the wide table any more is not among them. -#}
+{% macro settled(wide, exited_at) -%}
+select person_number
+from {{ wide }}
+where written_at < {{ recorded_until() }}
+    and person_number not in ({{ joined_persons(exited_at) }})
+{%- endmacro %}
+
 {#- The stays of a history by who the persons are now: of persons who have become one, stays that meet are one stay. -#}
 {% macro stays_of_persons(history, keys, entered_at, exited_at) -%}
 {%- set keyed = keys | join(', ') -%}

@@ -9,6 +9,8 @@ from typing import Any
 import duckdb
 import jinja2
 
+from tests.declarations.scratch import in_order, runnable
+
 PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
 
 
@@ -60,3 +62,13 @@ class History:
         if key:
             self.con.execute(f'delete from "{self.table}" where ({key}) in (select ({key}) from fresh)')
         self.con.execute(f'insert into "{self.table}" by name select * from fresh')
+
+
+def run(con: duckdb.DuckDBPyConnection, models: dict[str, str], as_of: str) -> None:
+    """All generated models as a run at as_of makes them: tables, views, and what is kept from the run before."""
+    for name in in_order(models):
+        if "is_incremental" in models[name]:
+            History(con, name, models[name]).run(as_of)
+            continue
+        kind = "view" if "materialized='view'" in models[name] else "table"
+        con.execute(f'create or replace {kind} "{name}" as {runnable(models[name], as_of)}')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -125,6 +126,7 @@ def settings(root: Path) -> Settings:
 def runnable(sql: str, as_of: str = AS_OF) -> str:
     """The SQL of a generated model as DuckDB runs it for the first time, without dbt."""
     sql = re.sub(r"\{\{ config\(.*?\) \}\}\n", "", sql)
+    sql = re.sub(r"\{% if is_incremental\(\) %\}[^%]*?\{% endif %\}", "", sql)
     sql = re.sub(r"\{% if is_incremental\(\) %\}.*?\{% else %\}(.*?)\{% endif %\}", r"\1", sql, flags=re.S)
     sql = re.sub(r"\{\{ ref\('(\w+)'\) \}\}", r'"\1"', sql)
     return sql.replace("{{ as_of() }}", f"(timestamp '{as_of}')")
@@ -145,12 +147,18 @@ def build(
     connection: duckdb.DuckDBPyConnection, models: dict[str, str], as_of: str = AS_OF, *, views: bool = False
 ) -> None:
     """Create every generated model as a table (or as the view it is declared to be), in the order of their references."""
-    pending = {n: runnable(s, as_of) for n, s in models.items() if not n.endswith(".yml")}
+    for name in in_order(models):
+        kind = "view" if views and "materialized='view'" in models[name] else "table"
+        connection.execute(f'create or replace {kind} "{name}" as {runnable(models[name], as_of)}')
+
+
+def in_order(models: dict[str, str]) -> Iterator[str]:
+    """Names of generated models in the order of their references."""
+    pending = {n: runnable(s) for n, s in models.items() if not n.endswith(".yml")}
     while pending:
         ready = [
             n for n, s in pending.items() if not any(f'"{o}"' in s.replace(f'as "{o}"', "") for o in pending if o != n)
         ]
         assert ready, f"models that wait for each other: {sorted(pending)}"
-        for name in ready:
-            kind = "view" if views and "materialized='view'" in models[name] else "table"
-            connection.execute(f'create or replace {kind} "{name}" as {pending.pop(name)}')
+        yield from ready
+        pending = {n: s for n, s in pending.items() if n not in ready}

@@ -31,7 +31,11 @@ def world(rng: random.Random) -> dict[str, set[str]]:
 
 
 def fill(
-    db: duckdb.DuckDBPyConnection, persons: dict[str, set[str]], members: set[tuple[str, str]], tagged: list[Any]
+    db: duckdb.DuckDBPyConnection,
+    persons: dict[str, set[str]],
+    members: set[tuple[str, str]],
+    tagged: list[Any],
+    day: str,
 ) -> None:
     """What the models read, as one run finds it."""
     db.execute("create or replace table person (person_id varchar)")
@@ -46,12 +50,30 @@ def fill(
     insert(db, "member", sorted(members))
     insert(db, "tagged", tagged)
     History(db, "models/profiles/person_number.sql").run("")
-    db.execute(
-        "create or replace view int_segments__members as select * from member inner join person_number using (person_id)"
-    )
+    wide = {
+        "int_tags__person_tagged": "select person_id, list_sort(list(tag || value)) as told from tagged group by all",
+        "int_segments__person_evaluated": "select person_id, list_sort(list(segment)) as told from member where segment = 'a' group by all",
+    }
+    for table, told in wide.items():
+        db.execute(f"create table if not exists {table} (person_number ubigint, digest ubigint, written_at timestamp)")
+        db.execute(
+            f"create or replace temp table fresh as select person_number, hash(told) as digest, ?::timestamp as written_at"
+            f" from person inner join person_number using (person_id) left join ({told}) using (person_id)",
+            [day],
+        )
+        # as models keep them: only who is new or has changed is written
+        db.execute(f"delete from {table} where person_number not in (select person_number from fresh)")
+        db.execute(f"delete from fresh where (person_number, digest) in (select (person_number, digest) from {table})")
+        db.execute(f"delete from {table} where person_number in (select person_number from fresh)")
+        db.execute(f"insert into {table} from fresh")
+    joined = "member inner join person_number using (person_id) inner join int_segments__person_evaluated using (person_number)"
+    by_hand = f"case when segment = 'b' then timestamp '{day}' else written_at end as written_at"
+    db.execute(f"create or replace view int_segments__members as select * replace ({by_hand}) from {joined}")
     kept = "case when tag = 'tier' then value end as kept_value"
-    unpivoted = f"select *, {kept} from tagged inner join person_number using (person_id)"
-    db.execute(f"create or replace view int_tags__tags_unpivoted as {unpivoted}")
+    tagged_now = (
+        "tagged inner join person_number using (person_id) inner join int_tags__person_tagged using (person_number)"
+    )
+    db.execute(f"create or replace view int_tags__tags_unpivoted as select *, {kept} from {tagged_now}")
 
 
 def insert(db: duckdb.DuckDBPyConnection, table: str, rows: list[Any]) -> None:
@@ -98,7 +120,8 @@ MODELS = (
 def warehouse() -> tuple[duckdb.DuckDBPyConnection, list[History]]:
     """An empty warehouse with both histories, and the views that people read."""
     db = duckdb.connect()
-    db.execute("create table segment (segment varchar)")
+    db.execute("create table segment (segment varchar, source varchar)")
+    db.execute("insert into segment values ('a', 'declared'), ('b', 'model')")
     db.execute("create table tag (tag varchar, history varchar)")
     db.execute("insert into tag values ('tier', 'values'), ('orders', 'assignments'), ('quiet', 'none')")
     return db, [History(db, path) for path in MODELS]
@@ -122,7 +145,7 @@ def test_histories_of_random_runs(seed: int) -> None:
         tagged += [(p, "quiet", "x") for p in people]
         told = {day: run for day, run in told.items() if day < DAYS[position]}
         told[DAYS[position]] = (persons, members, tagged)
-        fill(db, persons, members, tagged)
+        fill(db, persons, members, tagged, DAYS[position])
         for history in histories:
             for _ in range(rng.choice([1, 1, 2])):
                 history.run(DAYS[position])
@@ -161,7 +184,7 @@ def test_replayed_runs_give_the_same_bytes(seed: int) -> None:
             persons = world(rng)
             people = [founded(p) for p in persons]
             members = {("a", p) for p in people if rng.random() < 0.5}
-            fill(db, persons, members, [(p, "tier", "gold") for p in people if rng.random() < 0.5])
+            fill(db, persons, members, [(p, "tier", "gold") for p in people if rng.random() < 0.5], day)
             for _ in range(repeats):
                 for history in histories:
                     history.run(day)

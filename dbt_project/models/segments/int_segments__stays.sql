@@ -9,7 +9,11 @@
     unique_key=['segment', 'recorded_number', 'entered_at'],
     on_schema_change='fail',
     full_refresh=var('reset_segment_history', false),
-    pre_hook=["{{ take_back('entered_at', 'exited_at') }}", "{{ carry_along() }}"],
+    pre_hook=[
+        "{{ take_back('entered_at', 'exited_at') }}",
+        "{{ carry_along() }}",
+        "{{ remember_recorded('entered_at', 'exited_at') }}",
+    ],
 ) }}
 
 with members as (
@@ -17,12 +21,28 @@ with members as (
         segment,
         person_number
     from {{ ref('int_segments__members') }}
+    {% if is_incremental() %}
+    where written_at >= {{ recorded_until() }}
+    union all
+    select
+        others.segment,
+        others.person_number
+    from {{ ref('int_segments__members') }} as others
+    semi join ({{ joined_persons('exited_at') }}) as joined on others.person_number = joined.person_number
+    where others.written_at < {{ recorded_until() }}
+    {% endif %}
 ),
 
 {% if is_incremental() %}
 stays as (
-    select * from {{ this }}
-    where exited_at is null
+    select stays.*
+    from {{ this }} as stays
+    where stays.exited_at is null
+        and (
+            stays.person_number not in ({{ settled(ref('int_segments__person_evaluated'), 'exited_at') }})
+            -- segments in SQL are no columns of the wide table
+            or stays.segment in (select segment from {{ ref('segment') }} where source = 'model')
+        )
 ),
 
 -- also for a person who is in through the stay of somebody who has become one with them: they may part again

@@ -7,23 +7,42 @@
     unique_key=['recorded_number', 'tag', 'assigned_at'],
     on_schema_change='fail',
     full_refresh=var('reset_tag_history', false),
-    pre_hook=["{{ take_back('assigned_at', 'removed_at') }}", "{{ carry_along() }}"],
+    pre_hook=[
+        "{{ take_back('assigned_at', 'removed_at') }}",
+        "{{ carry_along() }}",
+        "{{ remember_recorded('assigned_at', 'removed_at') }}",
+    ],
 ) }}
 
-with assigned as (
+with unpivoted as (
+    select * from {{ ref('int_tags__tags_unpivoted') }}
+    {% if is_incremental() %}
+    where written_at >= {{ recorded_until() }}
+    union all
+    select others.*
+    from {{ ref('int_tags__tags_unpivoted') }} as others
+    semi join ({{ joined_persons('removed_at') }}) as joined on others.person_number = joined.person_number
+    where others.written_at < {{ recorded_until() }}
+    {% endif %}
+),
+
+assigned as (
     select
-        assignments.person_number,
-        assignments.tag,
-        assignments.kept_value as value
-    from {{ ref('int_tags__tags_unpivoted') }} as assignments
-    inner join {{ ref('tag') }} as tags on assignments.tag = tags.tag
+        unpivoted.person_number,
+        unpivoted.tag,
+        unpivoted.kept_value as value
+    from unpivoted
+    inner join {{ ref('tag') }} as tags on unpivoted.tag = tags.tag
     where tags.history <> 'none'
 ),
 
 {% if is_incremental() %}
 stays as (
-    select * from {{ this }}
-    where removed_at is null
+    select stays.*
+    from {{ this }} as stays
+    anti join ({{ settled(ref('int_tags__person_tagged'), 'removed_at') }}) as settled
+        on stays.person_number = settled.person_number
+    where stays.removed_at is null
 ),
 
 -- one join does for all but the stays of persons who have become somebody else
