@@ -10,7 +10,7 @@ import phonenumbers
 import pyarrow as pa
 from dbt.adapters.duckdb.plugins import BasePlugin
 
-from cdp.identity import replay
+from cdp.identity import components, replay
 
 DIGITS = str.maketrans("０１２３４５６７８９＋（）－", "0123456789+()-")
 
@@ -42,9 +42,12 @@ def _phones(texts: pa.Array, regions: pa.Array) -> pa.Array:
 
 
 def register(con: duckdb.DuckDBPyConnection) -> None:
-    """Add `cdp_phone_e164(text, region)` and `cdp_replay_edges(edges, limits, pairs)` to a connection."""
+    """Add `cdp_phone_e164(text, region)`, `cdp_components(edges)` and `cdp_replay_edges(edges, limits, pairs)` to a connection."""
     con.create_function(  # type: ignore[call-overload]  # its types know no Arrow functions
         "cdp_phone_e164", _phones, ["VARCHAR", "VARCHAR"], "VARCHAR", type="arrow", null_handling="special"
+    )
+    con.create_function(  # type: ignore[call-overload]
+        "cdp_components", components.components_arrow, components.SQL_ARGUMENTS, components.SQL_RESULT, type="arrow"
     )
     con.create_function(  # type: ignore[call-overload]
         "cdp_replay_edges", replay.replay_arrow, list(replay.SQL_ARGUMENTS), replay.SQL_RESULT, type="arrow"

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from sqlglot import exp
 
+from cdp.identity.rules import fits_sql
 from cdp.settings import Settings
 from cdp.sources import active_sources, raw_table
 from dbt_declarations.conformed import Provider, identifier_types, load_shapes, model_name, providers
@@ -71,7 +72,11 @@ def pattern_macros(blocked_path: Path, tests_path: Path) -> str:
             if row[type_key] != "*":
                 match = f"__type__ = {_literal(row[type_key])} and {match}"
             cases.append(f"when {match} then {_literal(row['reason'])}")
-        return f"case {' '.join(cases)} end" if cases else "null::varchar"
+        if not cases:
+            return "null::varchar"
+        # nearly all values match none of them, which one pattern of all tells in the time of one
+        any_of = _literal("|".join(f"(?:{row['pattern']})" for row in rows))
+        return f"case when not regexp_matches(__value__, {any_of}) then null {' '.join(cases)} end"
 
     def macro(name: str, text: str) -> str:
         filled = _escaped(text).replace("__type__", '" ~ type ~ "').replace("__value__", '" ~ value ~ "')
@@ -137,7 +142,7 @@ def _observations(used: list[Provider], settings: Settings) -> str:
         '{name}' as identifier_type,
         value_{position} as found_value,
         {normalised} as normalised_value,
-        coalesce(regexp_full_match(normalised_value, {_literal(types[name]["pattern"])}), false) as is_usable,
+        coalesce({fits_sql("normalised_value", types[name]["pattern"])}, false) as is_usable,
         '{provider.version}' as provider
     from provider_{number}
     where nullif(trim(value_{position}), '') is not null"""

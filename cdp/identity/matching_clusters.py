@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cdp.identity.components import component_numbers
 from cdp.identity.matching import CLEAN, PAIRS
 
 if TYPE_CHECKING:
@@ -76,14 +77,8 @@ def read_graph(con: duckdb.DuckDBPyConnection, truth: str | None = None) -> Grap
 
 def labels_at(graph: Graph, threshold: float) -> np.ndarray:
     """The cluster number of each record at a threshold."""
-    import numpy as np
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     chosen = graph.probability >= threshold
-    ones = np.ones(int(chosen.sum()), dtype=np.int8)
-    matrix = coo_matrix((ones, (graph.left[chosen], graph.right[chosen])), shape=(graph.size, graph.size))
-    return np.asarray(connected_components(matrix, directed=False)[1])
+    return component_numbers(graph.left[chosen], graph.right[chosen], graph.size)
 
 
 def write_clusters(con: duckdb.DuckDBPyConnection, labels: np.ndarray) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import duckdb
 from sqlglot import exp
 
-from cdp.errors import ConfigurationError, DeclarationError, RunError
-from cdp.identity.rules import LONGEST_VALUE, Rules, load_rules
+from cdp.errors import ConfigurationError, DeclarationError
+from cdp.identity.rules import LONGEST_VALUE, Rules, fits_sql, load_rules
 from cdp.identity.scratch import build, make_project
 from cdp.settings import Settings
 from cdp.warehouse import open_database
@@ -109,7 +109,7 @@ def _prepare(folder: Path, rules: Rules) -> None:
         raise ConfigurationError(f"cannot be written: {error.strerror or error}", where=str(folder)) from error
 
 
-def _land(observations: Path, warehouse: Path, settings: Settings) -> str:
+def _land(observations: Path, warehouse: Path, settings: Settings) -> int:
     """`landed.row`: a view of the file with typed columns; the number of this call as the provider of its rows."""
     con = open_database(warehouse, read_only=False, settings=settings)
     try:
@@ -118,11 +118,10 @@ def _land(observations: Path, warehouse: Path, settings: Settings) -> str:
         con.execute(f"create or replace view landed.row as {_typed(_reader(observations), columns)}")
         known = "select count(*) from duckdb_tables() where schema_name = 'conformed' and table_name = 'identifier_observation'"
         if not con.execute(known).fetchall()[0][0]:
-            return "file 1"
-        highest = con.execute(
-            "select max(split_part(provider, ' ', 2)::int) from conformed.identifier_observation"
-        ).fetchall()
-        return f"file {(highest[0][0] or 0) + 1}"
+            return 1
+        return int(
+            con.execute("select coalesce(max(provider), 0) + 1 from conformed.identifier_observation").fetchall()[0][0]
+        )
     finally:
         con.close()
 
@@ -209,7 +208,8 @@ def _observation_model(rules: Rules) -> str:
         "__types__": ", ".join(literal(t.name) for t in rules.types) or "null",
         "__longest__": str(LONGEST_VALUE),
         "__normalised__": each(lambda t: f"{{{{ normalise_{t.normaliser}('identifier_value') }}}}"),
-        "__matches__": each(lambda t: f"regexp_full_match(value, {literal(t.pattern)})"),
+        "__exact__": ", ".join(literal(t.name) for t in rules.types if t.normaliser == "exact") or "null",
+        "__matches__": each(lambda t: fits_sql("value", t.pattern)),
     }
     text = (Path(__file__).parent / "scratch_models" / "identifier_observation.sql").read_text(encoding="utf-8")
     for name, value in filled.items():
@@ -234,14 +234,7 @@ def _write(warehouse: Path, out: Path, settings: Settings, seconds: dict[str, fl
         rejected = con.execute(
             "select reason, count(*) from conformed.identifier_observation where reason is not null group by 1 order by 1"
         ).fetchall()
-        colliding = con.execute(
-            "select count(*) from (select record_key from conformed.identifier_observation group by 1 having min(record_id) <> max(record_id))"
-        ).fetchall()[0][0]
     finally:
         con.close()
-    if colliding:
-        raise RunError(
-            f"{colliding} keys of records stand for two record ids", where=str(out), fix="give these records other ids"
-        )
     identifiers, persons, records, refusals = counts
     return Resolved(identifiers, persons, records, refusals, dict(rejected), seconds)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from sqlglot import exp
 
 from cdp.errors import DeclarationError
 
@@ -114,6 +116,17 @@ def load_rules(folder: Path | None, defaults: Path) -> Rules:
     if errors:
         raise DeclarationError.all_of(errors)
     return rules
+
+
+def fits_sql(value: str, pattern: str) -> str:
+    """SQL that tells whether `value` (an expression) matches `pattern` as a whole, by RE2.
+
+    A pattern that only counts characters is written as a count: RE2 builds an automaton of as many states for it.
+    """
+    counted = re.fullmatch(r"\^\.\{(\d{1,4}),(\d{1,4})\}\$", pattern)
+    if counted:  # a dot stands for any character but a line feed
+        return f"(length({value}) between {counted[1]} and {counted[2]} and not contains({value}, chr(10)))"
+    return f"regexp_full_match({value}, {exp.Literal.string(pattern).sql(dialect='duckdb')})"
 
 
 def _read(path: Path, kind: type[_Row], errors: list[DeclarationError]) -> list[Any]:

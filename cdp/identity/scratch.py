@@ -71,7 +71,7 @@ def _yaml(path: Path, data: Any) -> None:
     path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def build(folder: Path, warehouse: Path, settings: Settings, variables: dict[str, str]) -> dict[str, float]:
+def build(folder: Path, warehouse: Path, settings: Settings, variables: dict[str, Any]) -> dict[str, float]:
     """Run the project's seeds and models on the warehouse with dbt; seconds by node, and the sum as `total`.
 
     A process of its own: dbt keeps the database open as long as its process lives. Raises RunError with dbt's words.

@@ -1,4 +1,4 @@
-"""The contraction macro on an in-memory database, and a union-find that shares nothing with it."""
+"""The macro of components on an in-memory database, and a union-find that shares nothing with it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tests.identity.engine import Engine
 Edge = tuple[int, int]
 
 
-def contracted(edges: Iterable[Edge], *, threads: int = 2, max_rounds: int = 40) -> tuple[dict[int, int], int]:
-    """(node -> component, number of rounds) as the project's own macro computes it, run as dbt would run it."""
+def labelled(edges: Iterable[Edge], *, threads: int = 2) -> dict[int, int]:
+    """node -> component, as the project's own macro computes it."""
     rows = list(edges)
     engine = Engine(threads=threads)
     with engine.con as con:
@@ -19,17 +19,10 @@ def contracted(edges: Iterable[Edge], *, threads: int = 2, max_rounds: int = 40)
             con.execute(
                 "insert into edge select unnest($l), unnest($r)", {"l": [u for u, _ in rows], "r": [v for _, v in rows]}
             )
-        labels = con.execute(
-            engine.render(f"{{{{ connected_components('select * from edge', 't', {max_rounds}) }}}}")
-        ).fetchall()
-        rounds = len([sql for sql in engine.queries if "create or replace temp table t_edge_" in sql])
-        left_over = con.execute(
-            "select table_name from duckdb_tables() where table_name not in ('edge', 't_label_0', 't_label', 'identity_match')"
-        ).fetchall()
-    assert left_over == [], "the macro leaves tables behind"
+        labels = con.execute(engine.render("{{ connected_components('select * from edge') }}")).fetchall()
     found = dict(labels)
     assert len(found) == len(labels), "a node has two components"
-    return found, rounds
+    return found
 
 
 def united(edges: Iterable[Edge]) -> dict[int, int]:

@@ -35,10 +35,6 @@ VARIABLES = {
 }
 
 
-class CompilerError(Exception):
-    """What a macro raises through dbt."""
-
-
 class _Returned(Exception):
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -69,12 +65,6 @@ class _Relation:
         return self.name
 
 
-class _Exceptions:
-    @staticmethod
-    def raise_compiler_error(message: str) -> None:
-        raise CompilerError(message)
-
-
 def _return(value: Any) -> None:
     raise _Returned(value)
 
@@ -100,7 +90,6 @@ class Engine:
     _config: dict[str, Any] = field(default_factory=dict, init=False)
     _full: bool = field(default=False, init=False)
     _names: dict[str, Any] = field(default_factory=dict, init=False)
-    queries: list[str] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self.con = duckdb.connect(
@@ -116,7 +105,7 @@ class Engine:
         names = self._names
         names.update(
             execute=True, ref=str, this=self._this, run_query=self._query, config=self._configure, var=self._var,
-            exceptions=_Exceptions(), adapter=self, env_var=lambda name, default="": default, is_incremental=self._is_incremental,
+            adapter=self, env_var=lambda name, default="": default, is_incremental=self._is_incremental,
             flags=self, **{"return": _return},
         )  # fmt: skip
         for text in _macro_texts():
@@ -157,7 +146,6 @@ class Engine:
         return self.as_of if name == "as_of" else VARIABLES.get(name, default)
 
     def _query(self, sql: str) -> _Result:
-        self.queries.append(sql)
         return _Result(self.con.execute(sql).fetchall())
 
     def _configure(self, **given: Any) -> str:

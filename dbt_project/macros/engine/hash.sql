@@ -19,14 +19,3 @@
 {% macro row_digest(columns) -%}{{ return(adapter.dispatch('row_digest')(columns)) }}{%- endmacro %}
 
 {% macro duckdb__row_digest(columns) -%}((hash({{ columns }}) >> 24)::bigint){%- endmacro %}
-
-{#- A bigint key in another order for every second round (two, because the second gathers what the first made a star);
-applied twice it is the key again. The constants are multiples of 2^64 divided by the golden ratio (Knuth, The Art of
-Computer Programming 3, 6.4), modulo 2^63: any two bits differ in about half of them. -#}
-{% macro mixed_key(key, round) -%}
-    {{ return(adapter.dispatch('mixed_key')(key, round // 2 * 11400714819323198485 % 9223372036854775808)) }}
-{%- endmacro %}
-
-{% macro duckdb__mixed_key(key, constant) -%}xor({{ key }}, {{ constant }}){%- endmacro %}
-
-{% macro spark__mixed_key(key, constant) -%}(({{ key }}) ^ {{ constant }}L){%- endmacro %}

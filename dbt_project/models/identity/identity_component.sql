@@ -5,7 +5,7 @@
 -- depends_on: {{ ref('identity_reopened') }}, {{ ref('identity_edge') }}
 {%- set edges = "select left_key, right_key from " ~ ref('identity_edge') ~ " where " ~ is_reopened('left_key') %}
 with components as (
-    {{ connected_components(edges, 'identity') }}
+    {{ connected_components(edges) }}
 ),
 
 final as (

@@ -1,13 +1,13 @@
 -- Which household a person lives in. One row is one person of a household of at least two.
 -- household_id is the hash of the member who was founded first: it can be derived again from raw anywhere.
-{%- set edges = "select distinct left_key, right_key from " ~ ref('household_tie') %}
+{%- set edges = "select left_key, right_key from " ~ ref('household_tie') %}
 
 with ties as (
     select * from {{ ref('household_tie') }}
 ),
 
 labels as (
-    {{ connected_components(edges, 'household') }}
+    {{ connected_components(edges) }}
 ),
 
 founded as (
