@@ -179,7 +179,7 @@ def rejection_sql(shapes: dict[str, Shape], used: list[Provider]) -> str:
 {{{{ config(materialized='view') }}}}
 
 with rejected as (
-    {union or empty}
+    {union(branches, empty)}
 )
 
 select * from rejected
