@@ -209,10 +209,10 @@ def _timed(*, keeps_ledger: bool) -> dict[str, float]:
 
     timed, original = {"seconds": 0.0, "processor_seconds": 0.0}, Delivering.deliver
 
-    def deliver(self: Delivering, operations: Any) -> Any:
+    def deliver(self: Delivering, operations: Any, **named: Any) -> Any:
         begun, used = time.perf_counter(), time.process_time()
         try:
-            return original(self, operations)
+            return original(self, operations, **named)
         finally:
             timed["seconds"], timed["processor_seconds"] = time.perf_counter() - begun, time.process_time() - used
 
