@@ -4,8 +4,10 @@
 
 `plan`: a plan of a million rows with ten fields, of which one in a hundred has changed, against an anti-join of the two
 tables within DuckDB. `deliver`: rows to a loopback server in batches of 100, with the ledger (an outcome for each row,
-safe against kill -9) and without it; and with the REST destination of drt-core 1.2 (`body_mode: batch`, no ledger), which is
-installed into an environment of its own below .bench/: the same rows to the same server. Prints JSON.
+safe against kill -9), without it (`bare`), and with httpx's client in the place of our transport; and with the REST
+destination of drt-core 1.2 (`body_mode: batch`, no ledger), which is installed into an environment of its own below .bench/:
+the same rows to the same server. Our rows come out of the plan as JSON, drt's are objects, so `from_the_table` also gives
+plan and delivery together against reading the table and delivery. Prints JSON.
 """
 
 from __future__ import annotations
@@ -19,14 +21,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-ROOT = Path(__file__).resolve().parent.parent
-DRT_PACKAGES = ("drt-core>=1.2,<1.3", f"duckdb=={duckdb.__version__}")
+from benchmarks.activation_peers import Server, drt, drt_python
+
 AS_OF = "2026-03-01T00:00:00"
 COLUMNS = {
     "email": "varchar", "first_name": "varchar", "last_name": "varchar", "phone": "varchar", "city": "varchar",
@@ -55,49 +56,6 @@ consent_purpose: service
 schedule: "0 * * * *"
 limits: {{max_rows: 100000000}}
 """
-SERVER = """
-import asyncio, sys
-# The least that reads a whole request and answers it, so that what is measured is who sends.
-ANSWER = b"HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\ncontent-type: application/json\\r\\n\\r\\n{}"
-class Sink(asyncio.Protocol):
-    def connection_made(self, transport): self.transport, self.left, self.head = transport, 0, b""
-    def data_received(self, data):
-        while data:
-            if self.left:
-                taken = min(self.left, len(data)); self.left -= taken; data = data[taken:]
-                if not self.left: self.transport.write(ANSWER)
-                continue
-            self.head += data; data = b""
-            at = self.head.find(b"\\r\\n\\r\\n")
-            if at >= 0:
-                head, data, self.head = self.head[:at].lower(), self.head[at + 4:], b""
-                self.left = int(head.split(b"content-length:")[1].split(b"\\r\\n")[0])
-async def main():
-    server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-asyncio.run(main())
-"""
-DRT = """
-import json, sys, time
-from drt.config.models import RestApiDestinationConfig, SyncOptions
-from drt.destinations.rest_api import RestApiDestination
-import duckdb
-con = duckdb.connect(sys.argv[1], read_only=True)
-cursor = con.execute("select * from activation.snd_bench__rows")
-names = [c[0] for c in cursor.description]
-rows = [dict(zip(names, (v if isinstance(v, (str, int, float, bool)) or v is None else v.isoformat() for v in row))) for row in cursor.fetchall()]
-config = RestApiDestinationConfig(
-    type="rest_api", url=sys.argv[2], method="POST", body_mode="batch", batch_template="{{ rows | tojson }}",
-    max_records_per_request=100, rate_limit={"requests_per_second": 0},
-)
-destination = RestApiDestination()
-begun, used = time.perf_counter(), time.process_time()
-done = destination.load(rows, config, SyncOptions()).success
-seconds, used = time.perf_counter() - begun, time.process_time() - used
-assert done == len(rows), done
-print(json.dumps({"deliver_seconds": seconds, "deliver_processor_seconds": used}))
-"""
 
 
 def main() -> None:
@@ -112,11 +70,11 @@ def main() -> None:
     if options.run:
         print(json.dumps(_child(*options.run)))
         return
-    drt = "" if options.no_drt else _drt_python()
+    python = "" if options.no_drt else drt_python()
     with tempfile.TemporaryDirectory(prefix="cdp-bench-") as folder:
         found = {
             "plan": _plan(Path(folder) / "plan", options.rows),
-            "deliver": _deliver(Path(folder), options.delivered, options.rounds, drt),
+            "deliver": _deliver(Path(folder), options.delivered, options.rounds, python),
         }
         print(json.dumps(found, indent=2))
 
@@ -124,8 +82,8 @@ def main() -> None:
 def _plan(root: Path, rows: int) -> dict[str, Any]:
     _project(root)
     _fill(root, rows, 0)
-    with _server() as url:
-        _measured(root, url, "run")
+    with Server() as url:
+        _measured(root, url, "ours")
     _fill(root, rows, 1)
     found = _measured(root, "http://127.0.0.1:9", "plan")
     return {
@@ -136,18 +94,18 @@ def _plan(root: Path, rows: int) -> dict[str, Any]:
     }
 
 
-def _deliver(root: Path, rows: int, rounds: int, drt: str) -> dict[str, Any]:
+def _deliver(root: Path, rows: int, rounds: int, python: str) -> dict[str, Any]:
     """Each way in turn, several times; the best of each is what the machine allows when nothing else is going on."""
     taken: dict[str, list[dict[str, Any]]] = {}
-    with _server() as url:
+    with Server() as url:
         for number in range(rounds):
             folder = root / f"round{number}"
             _project(folder)
             _fill(folder, rows, 0)
-            taken.setdefault("ours", []).append(_measured(folder, url, "run"))
-            taken.setdefault("bare", []).append(_measured(folder, url, "bare"))
-            if drt:
-                taken.setdefault("drt", []).append(_drt(folder, url, drt))
+            for way in ("ours", "bare", "httpx"):
+                taken.setdefault(way, []).append(_measured(folder, url, way))
+            if python:
+                taken.setdefault("drt", []).append(drt(folder, url, python))
             shutil.rmtree(folder)
     best = {name: min(each["deliver_seconds"] for each in several) for name, several in taken.items()}
     used = {name: min(each["deliver_processor_seconds"] for each in several) for name, several in taken.items()}
@@ -162,9 +120,16 @@ def _deliver(root: Path, rows: int, rounds: int, drt: str) -> dict[str, Any]:
         "whole_run_seconds": min(each["seconds"] for each in taken["ours"]),
         "peak_memory_mb": max(each["peak_memory_mb"] for each in taken["ours"]),
     }
-    if drt:
+    if python:
         found["ratio_to_drt"] = round(best["drt"] / best["ours"], 2)
         found["ratio_to_drt_by_processor_time"] = round(used["drt"] / used["ours"], 2)
+        for name in ("table_seconds", "table_processor_seconds"):
+            ours, theirs = (min(each[name] for each in taken[way]) for way in ("ours", "drt"))
+            found[f"from_the_{name}"] = {
+                "ours": round(ours, 2),
+                "drt": round(theirs, 2),
+                "ratio": round(theirs / ours, 2),
+            }
     return found
 
 
@@ -175,54 +140,67 @@ def _child(what: str, root: str) -> dict[str, Any]:
 
     settings = Settings(project_root=Path(root), data_dir=Path(".cdp"), _env_file=None)
     if what == "plan":
-        begun = time.perf_counter()
+        begun, spent = time.perf_counter(), time.process_time()
         todo = engine.plan("bench", settings)
-        seconds = time.perf_counter() - begun
+        seconds, spent = time.perf_counter() - begun, time.process_time() - spent
         used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         assert todo.counts["update"] * 100 == todo.counts["source"], todo.counts
         return {
             "seconds": round(seconds, 2),
+            "processor_seconds": round(spent, 2),
             "peak_memory_mb": used,
             "updates": todo.counts["update"],
-            "anti_join_seconds": round(_anti_join(settings.warehouse_path), 2),
+            **_anti_join(settings.warehouse_path),
         }
-    timed = _timed(keeps_ledger=what != "bare")
+    timed = _timed(what)
+    if what != "ours":
+        place = Path(root) / f".{what}"
+        settings = settings.model_copy(update={"data_dir": place})
+        place.mkdir()
+        (place / "warehouse.duckdb").symlink_to(Path(root) / ".cdp" / "warehouse.duckdb")
     begun = time.perf_counter()
-    if what == "bare":
-        settings = settings.model_copy(update={"data_dir": Path(".bare")})
-        (Path(root) / ".bare").mkdir(exist_ok=True)
-        (Path(root) / ".bare" / "warehouse.duckdb").symlink_to(Path(root) / ".cdp" / "warehouse.duckdb")
     result = engine.run("bench", settings, AS_OF, accept=engine.plan("bench", settings).plan_id)
     assert result.ok and result.created, result
     return {
         "seconds": round(time.perf_counter() - begun, 2),
         "deliver_seconds": timed["seconds"],
         "deliver_processor_seconds": timed["processor_seconds"],
+        "table_seconds": timed["seconds"] + timed["plan_seconds"],
+        "table_processor_seconds": timed["processor_seconds"] + timed["plan_processor_seconds"],
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
 
 
-def _timed(*, keeps_ledger: bool) -> dict[str, float]:
-    """Time of the delivery alone, from the plan's rows to the last outcome; without the ledger when it is switched off."""
+def _timed(what: str) -> dict[str, float]:
+    """Time of the last plan and of the delivery, from the plan's rows to the last outcome."""
+    from reverse_etl import engine, http
     from reverse_etl.deliver import Delivering
     from reverse_etl.ledger import Ledger
+    from reverse_etl.wire import ByHttpx
 
-    timed, original = {"seconds": 0.0, "processor_seconds": 0.0}, Delivering.deliver
+    timed: dict[str, float] = {}
 
-    def deliver(self: Delivering, operations: Any) -> Any:
-        begun, used = time.perf_counter(), time.process_time()
-        try:
-            return original(self, operations)
-        finally:
-            timed["seconds"], timed["processor_seconds"] = time.perf_counter() - begun, time.process_time() - used
+    def timing(original: Any, prefix: str) -> Any:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            begun, used = time.perf_counter(), time.process_time()
+            try:
+                return original(*arguments, **named)
+            finally:
+                timed[f"{prefix}seconds"] = time.perf_counter() - begun
+                timed[f"{prefix}processor_seconds"] = time.process_time() - used
 
-    Delivering.deliver = deliver  # type: ignore[method-assign]
-    if not keeps_ledger:
-        Ledger.advance = lambda *_, **__: None  # type: ignore[assignment,method-assign]
+        return wrapped
+
+    Delivering.deliver = timing(Delivering.deliver, "")  # type: ignore[method-assign]
+    engine.make_plan = timing(engine.make_plan, "plan_")
+    if what == "bare":
+        Ledger.advance = lambda *_, **__: None  # type: ignore[method-assign]
+    if what == "httpx":
+        http.transport_for = lambda url, authorities, *rest: ByHttpx(None, authorities(), *rest)
     return timed
 
 
-def _anti_join(warehouse: Path) -> float:
+def _anti_join(warehouse: Path) -> dict[str, float]:
     """The same question asked of DuckDB alone: rows that differ from a table of the rows as they were."""
     from cdp.warehouse import open_database
 
@@ -230,34 +208,15 @@ def _anti_join(warehouse: Path) -> float:
     con.execute(f"create temp table before as {TABLE.replace('$rows', '1').replace('$changed', '0')} limit 0")
     (count,) = con.execute("select count(*) from activation.snd_bench__rows").fetchall()[0]
     con.execute(f"insert into before {TABLE.replace('$rows', str(count)).replace('$changed', '0')}")
-    begun = time.perf_counter()
+    begun, spent = time.perf_counter(), time.process_time()
     con.execute("select * from activation.snd_bench__rows except select * from before").fetchall()
     con.execute(
         "select email from before where not exists (select 1 from activation.snd_bench__rows as now where now.email = before.email)"
     ).fetchall()
-    return time.perf_counter() - begun
-
-
-def _drt_python() -> str:
-    """A Python with drt-core in an environment of its own, made once; empty where the package index cannot be reached."""
-    place = ROOT / ".bench" / "drt"
-    python = place / "bin" / "python"
-    if not python.exists():
-        venv.create(place, with_pip=True)
-    wanted = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *DRT_PACKAGES]
-    done = subprocess.run(wanted, capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(f"drt-core cannot be installed, so nothing is compared with it: {done.stderr[-500:]}", file=sys.stderr)
-        return ""
-    return str(python)
-
-
-def _drt(root: Path, url: str, python: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [python, "-c", DRT, str(root / ".cdp" / "warehouse.duckdb"), url], capture_output=True, text=True, check=True
-    )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return {
+        "anti_join_seconds": round(time.perf_counter() - begun, 2),
+        "anti_join_processor_seconds": round(time.process_time() - spent, 2),
+    }
 
 
 def _project(root: Path) -> None:
@@ -280,19 +239,6 @@ def _fill(root: Path, rows: int, changed: int) -> None:
         con.execute("create schema if not exists activation")
         text = TABLE.replace("$rows", str(rows)).replace("$changed", str(changed))
         con.execute(f"create or replace table activation.snd_bench__rows as {text}")
-
-
-class _server:
-    """The loopback server as a process of its own."""
-
-    def __enter__(self) -> str:
-        self._process = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        return f"http://127.0.0.1:{int(self._process.stdout.readline())}"
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait()
 
 
 def _measured(root: Path, url: str, what: str) -> dict[str, Any]:

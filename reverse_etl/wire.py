@@ -42,14 +42,14 @@ def transport_for(
         raise httpx.UnsupportedProtocol("an address begins with http:// or https://")
     proxy = urllib.request.getproxies().get(url.scheme)
     if proxy and not urllib.request.proxy_bypass(url.host):
-        return Proxied(proxy, authorities(), connections, timeout)
+        return ByHttpx(proxy, authorities(), connections, timeout)
     return Wire(url, authorities, timeout)
 
 
-class Proxied:
-    """By a proxy: httpx's own transport."""
+class ByHttpx:
+    """By httpx's client, for what `Wire` does not do: proxies."""
 
-    def __init__(self, proxy: str, authorities: ssl.SSLContext, connections: int, timeout: float) -> None:
+    def __init__(self, proxy: str | None, authorities: ssl.SSLContext, connections: int, timeout: float) -> None:
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
         self._client = httpx.Client(verify=authorities, limits=limits, proxy=proxy, timeout=timeout)
 

@@ -31,7 +31,9 @@ SEED = int(os.environ.get("CDP_TEST_SEED", "20260301"))
 INSTANTS = int(os.environ.get("CDP_TEST_INSTANTS", "2"))
 KILLS = 1 if ALL else 3
 ROWS = 40
-KEYS = [f"r{n:03}" for n in range(4 * ROWS)]
+# So many rows come and go in a round: alone, a run must have two batches of new ones, and not run out of them.
+MOVED = 11 if ALL else 7
+KEYS = [f"r{n:03}" for n in range((8 if ALL else 4) * ROWS)]
 
 
 class Story:
@@ -57,7 +59,7 @@ class Story:
     def change(self) -> None:
         """The next round: all rows change, some go, some come."""
         self.round += 1
-        self.wanted = {KEYS[n % len(KEYS)]: self.round for n in range(7 * self.round, 7 * self.round + ROWS)}
+        self.wanted = {KEYS[n % len(KEYS)]: self.round for n in range(MOVED * self.round, MOVED * self.round + ROWS)}
         self.endpoint.want(self.wanted)
         for key, values in self.possible.items():
             if key not in self.wanted:
