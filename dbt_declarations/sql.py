@@ -103,6 +103,7 @@ def kept_config(schema: str, persons: str) -> str:
     same persons, and who is not in the model `persons` any more is removed."""
     gone = f"delete from {{{{ this }}}} where person_id not in (select person_id from {{{{ ref('{persons}') }}}})"
     return (
+        f"-- depends_on: {{{{ ref('{persons}') }}}}\n"
         f"{{{{ config(materialized='incremental', schema='{schema}', incremental_strategy='delete+insert', unique_key='person_id',"
         f" on_schema_change='sync_all_columns', pre_hook=\"{{% if is_incremental() %}}{gone}{{% endif %}}\") }}}}\n\n"
     )

@@ -3,6 +3,7 @@
 -- History is made run by run, so this is a model that cannot be rebuilt from the others. A run at as_of first takes back
 -- what was recorded at or after as_of, then tells whose the stays are now, then records who entered and who left.
 -- `--full-refresh` keeps the history; `--vars 'reset_segment_history: true'` gives it up.
+-- depends_on: {{ ref('int_segments__person_evaluated') }}, {{ ref('segment') }}
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',

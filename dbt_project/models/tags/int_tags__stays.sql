@@ -1,6 +1,7 @@
 -- Which tags persons had, and have, as the runs recorded it. One row is one stay of a tag on a person as they were known then,
 -- of each value where the tag's `history` says values; removed_at is null while it stays.
 -- Made run by run like int_segments__stays; `--vars 'reset_tag_history: true'` gives the history up.
+-- depends_on: {{ ref('int_tags__person_tagged') }}
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
