@@ -65,14 +65,14 @@ def _edit(site: Site, event: str, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def _build(site: Site, *more: str) -> None:
+def _build(site: Site, *more: str, landed: str = "") -> None:
     settings = site.settings
     with writer_lock(settings, timeout=10):
         run_source(one_source("website", settings).value, settings)
     done = dbt(
         "--no-use-colors", "--no-write-json", "--log-level-file", "none", "build", "--profiles-dir", ".",
         "--resource-type", "model", "--resource-type", "seed", "--select", *(f"+{m}" for m in MODELS.split()), *more,
-        folder=site.root / "dbt_project", environment={**site.env(), **settings.dbt_environment()},
+        folder=site.root / "dbt_project", environment={**site.env(), **settings.dbt_environment(), "CDP_LANDED_SOURCES": landed},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]
 
@@ -135,6 +135,8 @@ def test_blocked_events_wait_and_come_back_once(site: Site, tmp_path: Path) -> N
     repaired = _quarantine(site, "replay", "--repair", "order_total_from_revenue")
     assert (repaired["replayed"], repaired["unreadable"]) == (1, [])
     assert _quarantine(site, "replay", "--repair", "order_total_from_revenue")["replayed"] == 0, "once"
+    _build(site, landed="collector")
+    assert [i for (i,) in _rows(site, ids)] == ["m1", "m2", "m5", "m6", "m7"], "a batch of another source lets them wait"
     _build(site)
     assert [i for (i,) in _rows(site, ids)] == ["m1", "m2", "m3", "m5", "m6", "m7", "m8"]
     assert _rows(site, "select event_key, order_id, total, property from (select *, channel as property from events.event_order_completed) "
