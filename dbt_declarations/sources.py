@@ -14,6 +14,7 @@ from cdp.settings import Settings
 from cdp.sources import active_sources, raw_table
 from dbt_declarations.conformed import Provider, identifier_types, load_shapes, model_name, providers
 from dbt_declarations.conformed_sql import (
+    LANDING_MACRO,
     incremental_config,
     landed,
     landed_union,
@@ -34,6 +35,7 @@ def compile_sources(settings: Settings) -> dict[Path, str]:
     shapes = load_shapes(settings).value.shapes
     files = {
         Path("macros/generated/active_sources.sql"): _active_macro(list(active)),
+        Path("macros/generated/is_landing.sql"): LANDING_MACRO,
         Path("macros/generated/patterns.sql"): pattern_macros(
             settings.dbt_dir / "seeds" / "identity" / "blocked_identifiers.csv",
             settings.dbt_dir / "seeds" / "profiles" / "test_accounts.csv",

@@ -136,7 +136,9 @@ def test_blocked_events_wait_and_come_back_once(site: Site, tmp_path: Path) -> N
     assert (repaired["replayed"], repaired["unreadable"]) == (1, [])
     assert _quarantine(site, "replay", "--repair", "order_total_from_revenue")["replayed"] == 0, "once"
     _build(site, landed="collector")
-    assert [i for (i,) in _rows(site, ids)] == ["m1", "m2", "m5", "m6", "m7"], "a batch of another source lets them wait"
+    assert [i for (i,) in _rows(site, ids)] == ["m1", "m2", "m5", "m6", "m7"], (
+        "a batch of another source lets them wait"
+    )
     _build(site)
     assert [i for (i,) in _rows(site, ids)] == ["m1", "m2", "m3", "m5", "m6", "m7", "m8"]
     assert _rows(site, "select event_key, order_id, total, property from (select *, channel as property from events.event_order_completed) "
