@@ -73,7 +73,9 @@ class Wire:
 
     def call(self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes) -> httpx.Response:
         """One request and its whole answer. Raises httpx.TransportError."""
-        pairs = {**_DEFAULTS, "host": url.netloc.decode(), "content-length": str(len(content))}
+        pairs = {**_DEFAULTS, "host": url.netloc.decode()}
+        if content or method in ("POST", "PUT", "PATCH"):
+            pairs["content-length"] = str(len(content))
         pairs |= {name.lower(): value for name, value in headers.items()}
         lines = [f"{method} {url.raw_path.decode()} HTTP/1.1", *[f"{name}: {value}" for name, value in pairs.items()]]
         head = "\r\n".join([*lines, "\r\n"])
