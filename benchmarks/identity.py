@@ -70,7 +70,7 @@ def main() -> None:
             large = _measure(folder / "large", options.persons * options.times, only_engine=True)
             figures["times"] = options.times
             figures["large"] = large
-            for part in ("engine", "from_strings"):
+            for part in ("engine", "from_strings", "from_strings_processor"):
                 figures[f"large_{part}_over_one"] = round(large[f"{part}_seconds"] / figures[f"{part}_seconds"], 2)
         print(json.dumps(figures, indent=2))
 
