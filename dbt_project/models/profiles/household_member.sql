@@ -18,16 +18,26 @@ founded as (
     group by person_id
 ),
 
+tied as (
+    select
+        left_person_id as person_id,
+        rule,
+        tied_at
+    from ties
+    union all
+    select
+        right_person_id as person_id,
+        rule,
+        tied_at
+    from ties
+),
+
 reasons as (
     select
         person_id,
         min(tied_at) as joined_at,
         array_to_string(list_sort(list_distinct(list(rule))), ', ') as rules
-    from (
-        select left_person_id as person_id, rule, tied_at from ties
-        union all
-        select right_person_id as person_id, rule, tied_at from ties
-    )
+    from tied
     group by person_id
 ),
 

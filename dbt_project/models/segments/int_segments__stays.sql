@@ -42,7 +42,10 @@ stays as (
         and (
             stays.person_number not in ({{ settled(ref('int_segments__person_evaluated'), 'exited_at') }})
             -- segments in SQL are no columns of the wide table
-            or stays.segment in (select segment from {{ ref('segment') }} where source = 'model')
+            or stays.segment in (
+                select segment from {{ ref('segment') }}
+                where source = 'model'
+            )
         )
 ),
 
