@@ -4,7 +4,8 @@
 
 200 tags (100 of the profile and by rule, 100 windowed aggregates over 20 kinds of events) and 100 segments, histories included.
 The baseline writes each tag and segment with the best single query: its filter pushed down, reading only what it needs. Both run
-in this process on 2 threads; `processor` is the time that counts on a machine that does other work. Then 1 % more events arrive.
+in this process on 2 threads; `processor` is the time that counts on a machine that does other work. Then twice 1 % more events arrive,
+each within ten minutes; the second of these runs is the usual one.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ from dbt_declarations.writer import input_digest, refresh
 from tests.declarations.runs import History, run
 from tests.declarations.scratch import AS_OF, CONTRACTS, compiled, settings, warehouse, write, write_contracts
 
-LATER = "2026-03-01 01:00:00"
+LATER = ("2026-03-01 00:10:00", "2026-03-01 00:20:00")  # as_of of the runs with more events
 WINDOWS = (7, 30, 90, 180, 365)
 KINDS = 20
 # aggregate, of, and the same as SQL over the facts that count
@@ -159,6 +162,11 @@ def counted(con: duckdb.DuckDBPyConnection) -> dict[str, float]:
     return timed(lambda: count(asked, "trait_000 > 3 and city = 'Berlin' or rule_001"))
 
 
+def _say(step: str) -> None:
+    """What begins, for who waits."""
+    print(f"{time.strftime('%H:%M:%S')} {step}", file=sys.stderr, flush=True)
+
+
 def timed(work: Callable[[], Any]) -> dict[str, float]:
     """Seconds on the clock and of the processor."""
     before, started = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
@@ -208,17 +216,27 @@ def measure(persons: int, events: int, folder: Path, memory: str) -> dict[str, A
     con.execute(f"set memory_limit = '{memory}'")
     con.execute("set preserve_insertion_order = false")
     con.execute("create table person_identifier (person_id varchar, identifier_type varchar, identifier_value varchar)")
+    _say("persons and events")
     fill(con, persons, events)
+    _say("together")
     ours = timed(lambda: together(con, models, AS_OF))
+    _say("one table each")
     theirs = timed(lambda: apart(con, {n: q for entries in declared.values() for n, (_, q) in entries.items()}))
     same = con.execute(
         "select (select count(*) from int_segments__members where segment = 'segment_007') = (select count(*) from t_segment_007)"
         " and (select count(*) from person_tags where rule_042) = (select count(*) from t_rule_042)"
         " and (select sum(trait_021) from person_tags) is not distinct from (select sum(value) from t_trait_021)"
     ).fetchall()
-    # an hour later: windows have moved, and all of the new events lie in the hour
-    visits(con, persons, events, events // 100, f"timestamp '{AS_OF}' + to_seconds((hash(visit, 3) % 3000)::bigint)")
-    more = timed(lambda: together(con, models, LATER))
+    # twice 1 % more: the histories' run after the first one still compares everybody, as everybody was written when they began
+    more = []
+    for n, (begins, ends) in enumerate(zip((AS_OF, *LATER), LATER, strict=False)):
+        new = f"timestamp '{begins}' + to_seconds((hash(visit, 3) % 300)::bigint)"
+        visits(con, persons, events + n * (events // 100), events // 100, new)
+        _say(f"{n + 1} % more")
+        more.append(timed(partial(together, con, models, ends)))
+        written = con.execute(
+            "select count(*) from int_tags__person_tagged where written_at = ?::timestamp", [ends]
+        ).fetchall()
     return {
         "persons": persons,
         "events": events,
@@ -231,7 +249,8 @@ def measure(persons: int, events: int, folder: Path, memory: str) -> dict[str, A
         "same_results": bool(same[0][0]),
         "count_of_an_unsaved_condition": counted(con),
         "one_percent_more_events": more,
-        "one_percent_over_full": round(more["processor"] / ours["processor"], 2),
+        "persons_written_again": written[0][0],
+        "one_percent_over_full": round(more[-1]["processor"] / ours["processor"], 2),
         "compiling_500": compiling(folder / "compiling"),
         "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2, 2),
     }

@@ -101,7 +101,9 @@ def finish(select: str, *, schema: str, what: str, materialized: str = "table", 
 def kept_config(schema: str, persons: str) -> str:
     """The config of a table of persons that is kept from run to run: the rows that a run selects take the place of those of the
     same persons, and who is not in the model `persons` any more is removed."""
-    gone = f"delete from {{{{ this }}}} where person_id not in (select person_id from {{{{ ref('{persons}') }}}})"
+    # a table of a warehouse from before it was kept has no digest: then every row is another one
+    gone = "alter table {{ this }} add column if not exists digest ubigint;"
+    gone += f" delete from {{{{ this }}}} where person_id not in (select person_id from {{{{ ref('{persons}') }}}})"
     return (
         f"-- depends_on: {{{{ ref('{persons}') }}}}\n"
         f"{{{{ config(materialized='incremental', schema='{schema}', incremental_strategy='delete+insert', unique_key='person_id',"
