@@ -51,7 +51,7 @@ def test_events_become_one_timeline_and_identifiers(own_collector: Callable[...,
     with writer_lock(settings):
         assert run_source(one_source("collector", settings).value, settings).total == 5
     done = dbt("--quiet", "build", "--select", *MODELS, folder=site.root / "dbt_project",
-               environment=site.env() | settings.dbt_environment())  # fmt: skip
+               environment=site.env() | settings.model_copy(update={"project_root": site.root}).dbt_environment())  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]
     with duckdb.connect(str(settings.warehouse_path), read_only=True) as con:
         events = con.execute(

@@ -85,8 +85,8 @@ def test_nothing_is_lost_or_doubled_in_raw(story: Story, tmp_path: Path) -> None
 
 def test_incremental_after_all_mishaps_equals_a_rebuild_from_raw(story: Story, tmp_path: Path) -> None:
     """Increments, kills and two threads on one side; from nothing, in one go, with one thread on the other: every table,
-    every column, to the last bit."""
-    found = differences(story.site, rebuilt(story, tmp_path), DERIVED, ignore=set())
+    every column, to the last bit; but for when kept rows were last written, which is what increments are about."""
+    found = differences(story.site, rebuilt(story, tmp_path), DERIVED, ignore={"written_at"})
     # logs of what runs saw and did: they survive a full refresh, and are not to be had from raw
     logs = {
         "identity.identity_event",
