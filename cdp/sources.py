@@ -84,7 +84,9 @@ class Table(Declaration):
     decimal_comma: bool = Field(False, description="Numbers of a CSV are written 1.234,50.")
     encoding: str = Field("utf-8", description="Encoding of text files; a BOM is removed.")
     # rest_api
-    endpoint: dict[str, Any] | None = Field(None, description="Endpoint in dlt's declarative REST form (rest_api).")
+    endpoint: dict[str, Any] | None = Field(
+        None, description="Endpoint in dlt's declarative REST form (rest_api); what a source's own code reads (python)."
+    )
     # sql_database
     sql_table: str | None = Field(None, description="Table or view of the database (sql_database).")
     cursor: str | None = Field(None, description="Column that grows with each change (sql_database, rest_api).")
@@ -178,7 +180,7 @@ class Source(Declaration):
         None, description="Folder of the files instead of the landing folder; may be a setting's name in braces."
     )
     client: dict[str, Any] = Field(default_factory=dict, description="Client in dlt's declarative REST form.")
-    requests_per_second: float | None = Field(None, gt=0, description="Own rate limit for calls (rest_api).")
+    requests_per_second: float | None = Field(None, gt=0, description="Own rate limit for calls over HTTP.")
     freshness: Freshness = Field(default_factory=Freshness)
     tables: dict[str, Table]
     conformed: list[Provides] = Field(default_factory=list)

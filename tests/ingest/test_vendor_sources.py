@@ -19,6 +19,7 @@ from starlette.routing import Route
 from cdp.settings import PROJECT_ROOT, Settings, get_settings
 from cdp.warehouse import reading
 from tests.ingest.trial import Rows, Trial
+from tests.ingest.vendors import Handler, serve_under_load
 
 SHARED = get_settings().absolute(get_settings().shared_data)
 
@@ -100,61 +101,6 @@ def _changes(trial: Trial) -> Rows:
         return con.execute("select table_name, column_name, change from raw.raw_schema_change order by all").fetchall()
 
 
-Handler = Callable[[Request], Any]
-
-
-def _serve(serve: Callable[[Starlette], str], *routes: Route) -> str:
-    """A server that fails every fourth request, as vendors do under load: by turns it refuses (429) and is down (503)."""
-    asked = [0]
-
-    def limited(handler: Handler) -> Handler:
-        async def answer(request: Request) -> Response:
-            asked[0] += 1
-            if asked[0] % 4 == 2:
-                return JSONResponse({"message": "later"}, 429 if asked[0] % 8 == 2 else 503, {"Retry-After": "0"})
-            result: Response = handler(request)
-            return result
-
-        return answer
-
-    return serve(Starlette(routes=[Route(r.path, limited(r.endpoint), methods=["GET"]) for r in routes]))
-
-
-def test_hubspot_pages_and_objects_that_changed(
-    trial: Trial, serve: Callable[[Starlette], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Contract: developers.hubspot.com, CRM v3 objects: `results`, `paging.next.after`. The second reading lands what changed."""
-    stamp = {"createdAt": "2026-01-01T00:00:00.000Z", "updatedAt": "2026-02-01T00:00:00.000Z", "archived": False}
-    objects = {
-        "contacts": [{"id": str(n), "properties": {"email": f"p{n}@x.example", "firstname": "", "associatedcompanyid": "9"}, **stamp}
-                     for n in range(5)],
-        "companies": [{"id": "9", "properties": {"name": "Nine", "domain": "Nine.example", "numberofemployees": "12"}, **stamp}],
-        "deals": [{"id": "7", "properties": {"dealstage": "closedwon", "amount": "10.50", "closedate": "2026-02-03T00:00:00Z"}, **stamp}],
-    }  # fmt: skip
-
-    def listed(request: Request) -> Response:
-        if request.headers["authorization"] != "Bearer pat-1":
-            return JSONResponse({"status": "error"}, 401)
-        rows, start = objects[request.path_params["kind"]], int(request.query_params.get("after", "0"))
-        page: dict[str, Any] = {"results": rows[start : start + 2]}
-        if start + 2 < len(rows):
-            page["paging"] = {"next": {"after": str(start + 2)}}
-        return JSONResponse(page)
-
-    monkeypatch.setenv("CDP_HUBSPOT_CRM__BASE_URL", _serve(serve, Route("/crm/v3/objects/{kind}", listed)))
-    monkeypatch.setenv("CDP_HUBSPOT_CRM__TOKEN", "pat-1")
-    assert trial.load("hubspot_crm") == {"contacts": 5, "companies": 1, "deals": 1}
-    objects["contacts"][3]["properties"]["firstname"] = "Mia"
-    objects["contacts"][3]["properties"]["favourite_lamp"] = {"new": True}
-    objects["companies"][0]["lifecycle"] = "new"
-    assert trial.load("hubspot_crm") == {"contacts": 1, "companies": 1}, "one of each changed"
-    assert _changes(trial) == [("companies", "lifecycle", "new column")]
-    found = trial.conformed("hubspot_crm")
-    assert len(found["identifiers"]) == 6
-    assert found["account"][0][:3] == ("9", "Nine", "nine.example")
-    assert (found["lead"][0][3], float(found["lead"][0][6])) == ("won", 10.5)
-
-
 def test_payments_pages_by_the_last_id(
     trial: Trial, serve: Callable[[Starlette], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,7 +122,7 @@ def test_payments_pages_by_the_last_id(
 
         return answer
 
-    base = _serve(serve, Route("/v1/charges", listed(charges)), Route("/v1/customers", listed(customers)))
+    base = serve_under_load(serve, Route("/v1/charges", listed(charges)), Route("/v1/customers", listed(customers)))
     monkeypatch.setenv("CDP_PAYMENTS__BASE_URL", base)
     monkeypatch.setenv("CDP_PAYMENTS__SECRET_KEY", "sk_test")
     assert trial.load("payments") == {"customers": 1, "charges": 3}
@@ -209,8 +155,11 @@ def test_salesforce_is_asked_from_the_last_change_on(
         asked.append(q)
         if "FROM Account" not in q:
             return JSONResponse({"totalSize": 0, "done": True, "records": []})
-        since = q.split("SystemModstamp >= ")[1].split(" ")[0]
-        changed = [r for r in rows if r["SystemModstamp"] >= since]
+        since, order = q.split("SystemModstamp >= ")[1].split(" ", 1)
+        assert order == "ORDER BY SystemModstamp"
+        fields = {"attributes", *q.removeprefix("SELECT ").split(" FROM ")[0].split(", ")}
+        changed = [{f: v for f, v in r.items() if f in fields} for r in rows if r["SystemModstamp"] >= since]
+        changed.sort(key=lambda r: r["SystemModstamp"])
         page: dict[str, Any] = {"records": changed[:2], "done": len(changed) <= 2}
         if not page["done"]:
             page["nextRecordsUrl"] = "/services/data/v61.0/query/01g-2000"
@@ -219,7 +168,7 @@ def test_salesforce_is_asked_from_the_last_change_on(
     def more(request: Request) -> Response:
         return JSONResponse({"records": rows[2:], "done": True})
 
-    base = _serve(
+    base = serve_under_load(
         serve, Route("/services/data/v61.0/query", query), Route("/services/data/v61.0/query/{locator}", more)
     )
     monkeypatch.setenv("CDP_SALESFORCE__BASE_URL", base)
@@ -227,9 +176,17 @@ def test_salesforce_is_asked_from_the_last_change_on(
     assert trial.load("salesforce") == {"accounts": 3}
     assert trial.load("salesforce") == {}
     assert "2026-01-03" in [q for q in asked if "FROM Account" in q][-1]
-    found = trial.conformed("salesforce")
-    assert [(r[0], r[2]) for r in found["account"]] == [
-        ("0010", "a.example"),
-        ("0011", "a.example"),
-        ("0012", "a.example"),
+    rows[1] |= {"NumberOfEmployees": "about 50", "Tier__c": "gold", "SystemModstamp": "2026-01-04T00:00:00.000+0000"}
+    source = trial.declared("salesforce")
+    soql = (source.tables["accounts"].endpoint or {})["params"]["q"].replace("SELECT ", "SELECT Tier__c, ")
+    assert trial.load(trial.asking(source, "accounts", params={"q": soql})) == {"accounts": 1}
+    assert _changes(trial) == [
+        ("accounts", "attributes", "undeclared column"),
+        ("accounts", "number_of_employees", "type changed"),
+        ("accounts", "tier_c", "new column"),
     ]
+    found = trial.conformed("salesforce")
+    assert sorted((r[0], r[2], r[5]) for r in found["account"] if r[5]) == [
+        (f"001{n}", "a.example", 5) for n in range(3)
+    ]
+    assert [r[0] for r in found["account"] if r[5] is None] == ["0011"], "a number that is none is not guessed"

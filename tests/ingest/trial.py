@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cdp.settings import PROJECT_ROOT, Settings
-from cdp.sources import one_source
+from cdp.sources import Source, one_source
 from cdp.warehouse import writer_lock, writing
 from dbt_declarations.conformed import load_shapes
 from ingest.pipeline import run_source
@@ -28,9 +28,18 @@ class Trial:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding=encoding)
 
-    def load(self, name: str) -> dict[str, int]:
+    def declared(self, name: str) -> Source:
+        return one_source(name, self.settings).value
+
+    def load(self, source: str | Source) -> dict[str, int]:
+        """Rows by table; by name as it ships, or changed by the test."""
         with writer_lock(self.settings, timeout=10):
-            return dict(run_source(one_source(name, self.settings).value, self.settings).rows)
+            return dict(run_source(self.declared(source) if isinstance(source, str) else source, self.settings).rows)
+
+    def asking(self, source: Source, table: str, **endpoint: Any) -> Source:
+        """The source with other keys in a table's endpoint."""
+        changed = source.tables[table].model_copy(update={"endpoint": (source.tables[table].endpoint or {}) | endpoint})
+        return source.model_copy(update={"tables": source.tables | {table: changed}})
 
     def conformed(self, name: str) -> dict[str, Rows]:
         """Shape (or `identifiers`, `attributes`) -> rows of what the source's staging models give it."""
