@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_PERSONS ?= 2000
 DEMO_DAYS ?= 60
 DEMO_SEED ?= 7
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 
 .PHONY: run test check ui install demo lock docs bench clean
 
