@@ -4,7 +4,6 @@ of what tests ask of them. Each is a process with an environment, a folder and o
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -45,8 +44,8 @@ class Begun:
         return text.splitlines()[number]
 
     def terminate(self) -> None:
-        """Ask it to end."""
-        os.kill(self.pid, signal.SIGTERM)
+        """Ask it to end; nothing when it has."""
+        self._process.terminate()
 
     def end(self, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Wait for its end."""

@@ -92,7 +92,7 @@ def test_killed_on_the_first_run_ever(project: Project) -> None:
 def _names(folder: Path) -> set[str]:
     """What is in a folder, which the other process may be removing."""
     try:
-        return set(os.listdir(folder))
+        return {path.name for path in folder.iterdir()}
     except FileNotFoundError:
         return set()
 
