@@ -26,7 +26,7 @@ from typing import Any
 
 import duckdb
 
-from benchmarks.activation_peers import Server, drt, drt_python
+from benchmarks._activation_peers import Server, drt, drt_python
 
 AS_OF = "2026-03-01T00:00:00"
 COLUMNS = {

@@ -23,105 +23,20 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from benchmarks._collector_client import EVENT
 from ingest.collector.events import TYPES, Arrival, arrival_times, record_of
 from ingest.collector.log import Log
 from ingest.collector.segments import live, read_sealed, scan, sealed
 
 ROOT = Path(__file__).resolve().parent.parent
-CONNECTIONS = 16
 BATCH = 20
 KEY = "bench"
-EVENT = (
-    b'{"type":"track","event":"Product Viewed","messageId":"%b-%08d","anonymousId":"4b8e5e0c-8c1f-4a53-b4b6-%012d",'
-    b'"userId":"u_%06d","timestamp":"2026-03-01T10:00:00.000Z","properties":{"product_id":"LMP-12","price":19.9,'
-    b'"currency":"EUR","path":"/p/12","url":"https://shop.lumen.example/p/12","title":"Lamp 12"},"context":{"ip":'
-    b'"203.0.113.7","userAgent":"Mozilla/5.0 (X11; Linux x86_64) Chrome/120.0","locale":"de-DE","page":{"path":"/p/12",'
-    b'"url":"https://shop.lumen.example/p/12"},"library":{"name":"analytics.js","version":"next-1.84.3"}},"integrations":{}}'
-)
-HEAD = (
-    b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Basic YmVuY2g6\r\nContent-Type: application/json\r\n"
-    b"Content-Length: %d\r\n\r\n"
-)
-
-
-@dataclass
-class Told:
-    """What the client saw: events acknowledged, other answers, and seconds of each answer."""
-
-    acknowledged: int = 0
-    others: int = 0
-    seconds: list[float] = field(default_factory=list)
-
-
-class _Connection(asyncio.Protocol):
-    """One request at a time; the answers are small and come in one piece, or are put together."""
-
-    def __init__(self) -> None:
-        self.answer: asyncio.Future[int] | None = None
-        self._read = b""
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._read += data
-        head, separator, body = self._read.partition(b"\r\n\r\n")
-        length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-        if separator and len(body) >= int(length or 0) and self.answer:
-            self._read = b""
-            answer, self.answer = self.answer, None
-            answer.set_result(int(head[9:12]))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self.answer and not self.answer.done():
-            self.answer.set_result(0)
-
-    async def post(self, request: bytes) -> int:
-        self.answer = asyncio.get_running_loop().create_future()
-        self.transport.write(request)
-        return await self.answer
-
-
-async def send(port: int, seconds: float, batch: int, name: str, rate: float = 0) -> Told:
-    """Send for some seconds over all connections: as fast as answers come, or at `rate` requests a second in all, due at
-    fixed times, so that a late answer counts as late for what waits behind it."""
-    loop, told, numbers = asyncio.get_running_loop(), Told(), iter(range(10**9))
-    connections = [(await loop.create_connection(_Connection, "127.0.0.1", port))[1] for _ in range(CONNECTIONS)]
-    started = loop.time()
-
-    async def work(connection: _Connection, index: int) -> None:
-        turn = 0
-        while True:
-            due = started + (turn * CONNECTIONS + index) / rate if rate else loop.time()
-            if due - started >= seconds:
-                return
-            if due > loop.time():
-                await asyncio.sleep(due - loop.time())
-            events = [
-                EVENT % (name.encode(), n, n % 200_000, n % 50_000) for n in (next(numbers) for _ in range(batch))
-            ]
-            body = b'{"batch":[' + b",".join(events) + b"]}" if batch > 1 else events[0]
-            path = b"/v1/batch" if batch > 1 else b"/v1/track"
-            begun = due if rate else loop.time()
-            if connection.transport.is_closing():
-                connection = (await loop.create_connection(_Connection, "127.0.0.1", port))[1]
-            status = await connection.post(HEAD % (path, len(body)) + body)
-            told.seconds.append(loop.time() - begun)
-            told.acknowledged += batch if status == 200 else 0
-            told.others += status != 200
-            turn += 1
-
-    await asyncio.gather(*(work(c, i) for i, c in enumerate(connections)))
-    for connection in connections:
-        connection.transport.close()
-    return told
 
 
 def main() -> None:
@@ -133,26 +48,7 @@ def main() -> None:
     parser.add_argument("--load-events", type=int, default=200_000, help="events that are landed in raw; 0: none")
     parser.add_argument("--land", help=argparse.SUPPRESS)
     parser.add_argument("--only", default="", help="batches, single, half or load")
-    parser.add_argument("--client", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.client:
-        port, seconds, batch, name, rate = options.client
-        import uvloop
-
-        told = uvloop.run(send(int(port), float(seconds), int(batch), name, float(rate)))
-        times = sorted(told.seconds)
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        print(
-            json.dumps(
-                {
-                    "acknowledged": told.acknowledged,
-                    "other_answers": told.others,
-                    "milliseconds": {f"p{p}": round(times[int(len(times) * p / 100)] * 1000, 2) for p in (50, 95, 99)},
-                    "client_cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),
-                }
-            )
-        )
-        return
     if options.land:
         print(json.dumps(_land()))
         return
@@ -231,7 +127,7 @@ def serving(data: Path, **more: str) -> Iterator[tuple[int, int]]:
 def client(port: int, seconds: float, batch: int, name: str, rate: float) -> dict[str, Any]:
     """Send from a process of its own; what it was told."""
     arguments = [str(port), str(seconds), str(batch), name, str(rate)]
-    command = [sys.executable, "-m", "benchmarks.collector", "--client", *arguments]
+    command = [sys.executable, "-m", "benchmarks._collector_client", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout))
 
