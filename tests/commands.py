@@ -1,16 +1,22 @@
 """`dbt` and `cdp` for the tests, forked from a process that has imported what they need: their own start takes longer than most
-of what tests ask of them. Each is a process with an environment, a folder and outputs of its own, as the real command is."""
+of what tests ask of them. Each is a process with an environment, a folder and outputs of its own, as the real command is; so is
+the dbt that `cdp` starts itself."""
 
 from __future__ import annotations
 
 import os
+import runpy
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Mapping, Sequence
+from functools import partial
+from multiprocessing.resource_tracker import getfd
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tests.forked import CONTEXT
 
@@ -104,12 +110,58 @@ def _run(name: str, arguments: Sequence[str], folder: str, environment: dict[str
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
+    subprocess.Popen = _Popen  # type: ignore[misc]
+    _become(name, arguments)
+
+
+def _become(name: str, arguments: Sequence[str]) -> None:
+    """Do what a command of this environment does, or a module of Python's `-m`."""
     sys.argv = [name, *arguments]
     if name == "dbt":
         from dbt.cli.main import cli
 
         cli()
-    else:
+    elif name == "cdp":
         from cdp.cli import main
 
         main()
+    else:
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+
+
+class _Popen(subprocess.Popen[Any]):
+    """Starts what a command starts, but forks where that is dbt: the process that is there before another program takes its place
+    (`preexec_fn`) does the work itself."""
+
+    def __init__(self, args: Any, **options: Any) -> None:
+        match [Path(args[0]).name, *args[1:]] if isinstance(args, list) else []:
+            case ["dbt", *arguments]:
+                options["preexec_fn"] = partial(_instead, "dbt", arguments, options.get("env"))
+            case [_, "-m", "orchestration.dbt_server" as module, *arguments]:
+                options["preexec_fn"] = partial(_instead, module, arguments, options.get("env"))
+        super().__init__(args, **options)
+
+
+def _instead(name: str, arguments: Sequence[str], environment: Mapping[str, str] | None) -> None:
+    # the pipe by which a failed start would be told is among these: closed, it says that all is well
+    tracker = getfd()  # of multiprocessing, which believes it open
+    os.closerange(3, tracker)
+    os.closerange(tracker + 1, os.sysconf("SC_OPEN_MAX"))
+    code: Any = 1
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, mode) for n, mode in enumerate("rww"))
+        if environment is not None:
+            os.environ.clear()
+            os.environ.update(environment)
+        _become(name, arguments)
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else end.code is not None
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(int(code))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
-import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from cdp.errors import DeclarationError
 from cdp.identity.rules import load_rules
 from cdp.settings import PROJECT_ROOT
+from tests.commands import cdp
 from tests.identity import graphs
 from tests.identity.oracle import Override, Seen, Type, answer
 
@@ -54,10 +54,8 @@ def write_rows(path: Path, rows: list[Seen]) -> Path:
 
 
 def resolve(observations: Path, out: Path, *arguments: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("cdp")), "identity", "resolve", str(observations), "--out", str(out), "--json", *arguments],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    given = ("identity", "resolve", str(observations), "--out", str(out), "--json", *arguments)
+    done = cdp(*given, folder=PROJECT_ROOT, environment=os.environ)
     assert done.returncode == 0, done.stdout + done.stderr
     return dict(json.loads(done.stdout))
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import Any
 import duckdb
 import httpx
 
+from tests.commands import Begun
 from tests.site import Site
 
 DOWN = "support"
@@ -122,27 +121,14 @@ def live(before: Site, folder: Path) -> Story:
     return Story(site, before, lines[-1], bad, bad_raw, deliveries_before, bad_deliveries, good, runs)
 
 
-LAND = """
-from cdp.settings import get_settings
-from cdp.sources import active_sources
-from cdp.warehouse import writer_lock
-from ingest.pipeline import run_source
-settings = get_settings()
-with writer_lock(settings):
-    for name, document in sorted(active_sources(settings).items(), key=lambda s: (s[0] in {last!r}, s[0])):
-        if not document.value.after_syncs:
-            run_source(document.value, settings)
-"""
-
-
 def landed_in_one_go(story: Story, folder: Path) -> Site:
     """The same day landed without any mishap, and nothing built. Sources that could not be read land last, as in the story."""
     site = story.before.twin(folder)
     site.ok("world", "advance", "--days", "1")
     site.ok("world", "up")
     try:
-        code = LAND.format(last=(DOWN, SECRETLESS))
-        subprocess.run([sys.executable, "-c", code], env=site.env(), cwd=site.root, check=True, timeout=PATIENCE)
+        landing = Begun("tests.orchestration.land", [DOWN, SECRETLESS], site.root, site.env())
+        assert landing.end(PATIENCE).returncode == 0
     finally:
         site.cdp("world", "down")
     return site

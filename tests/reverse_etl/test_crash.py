@@ -19,8 +19,8 @@ from pydantic import SecretStr
 from demo.emulators.faults import Fault
 from reverse_etl import control
 from reverse_etl.ledger import Ledger
+from tests.postgres import Postgres, postgres
 from tests.reverse_etl.deaths import Zygote, zygote
-from tests.reverse_etl.postgres import Postgres, postgres
 from tests.reverse_etl.webhooks import Endpoint, endpoint
 
 __all__ = ["endpoint", "postgres", "zygote"]
@@ -156,5 +156,5 @@ def test_kill_9_at_random_instants(endpoint: Endpoint, zygote: Zygote, mode: str
 def on(endpoint: Endpoint, postgres: Postgres) -> None:
     """Put the ledger on a schema of its own."""
     endpoint.project.settings = endpoint.project.settings.model_copy(
-        update={"ledger_url": SecretStr(postgres.ledger_url())}
+        update={"ledger_url": SecretStr(postgres.schema_url())}
     )

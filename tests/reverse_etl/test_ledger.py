@@ -11,7 +11,7 @@ from cdp.errors import BusyError, ConfigurationError
 from demo.emulators.faults import Fault
 from reverse_etl.ledger import Ledger
 from reverse_etl.ledger_write import LedgerError
-from tests.reverse_etl.postgres import Postgres, postgres
+from tests.postgres import Postgres, postgres
 from tests.reverse_etl.webhooks import Endpoint, endpoint
 
 __all__ = ["endpoint", "postgres"]
@@ -19,7 +19,7 @@ __all__ = ["endpoint", "postgres"]
 
 def test_the_same_story_on_postgres(endpoint: Endpoint, postgres: Postgres) -> None:
     settings = endpoint.project.settings
-    endpoint.project.settings = settings.model_copy(update={"ledger_url": SecretStr(postgres.ledger_url())})
+    endpoint.project.settings = settings.model_copy(update={"ledger_url": SecretStr(postgres.schema_url())})
     endpoint.declare("mirror")
     endpoint.want({f"r{n:03}": n for n in range(250)})
     assert endpoint.run().created == 250

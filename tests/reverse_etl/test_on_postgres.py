@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from tests.postgres import Postgres, postgres
 from tests.reverse_etl.conftest import Project
-from tests.reverse_etl.postgres import Postgres, postgres
 from tests.reverse_etl.test_complaints import (
     test_a_member_that_left_and_came_back_is_sent_again,
     test_fire_and_forget_events_are_not_applied_twice,
@@ -56,7 +56,7 @@ def endpoint(
     project: Project, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Endpoint]:
     """The endpoint of the other tests; the ledger is an empty schema."""
-    project.settings = project.settings.model_copy(update={"ledger_url": SecretStr(postgres.ledger_url())})
+    project.settings = project.settings.model_copy(update={"ledger_url": SecretStr(postgres.schema_url())})
     with endpoint_for(project, tmp_path, monkeypatch) as served:
         yield served
     assert not project.settings.path("ledger.sqlite").exists(), "nothing of the ledger is elsewhere"

@@ -16,8 +16,8 @@ from reverse_etl.catalog import destination
 from reverse_etl.destinations.postgres.client import connect
 from reverse_etl.ledger import Ledger
 from reverse_etl.pace import Pace
+from tests.postgres import Postgres, postgres
 from tests.reverse_etl.conftest import Project
-from tests.reverse_etl.postgres import Postgres, postgres
 
 __all__ = ["postgres"]
 
@@ -74,7 +74,7 @@ class Table:
 
 @pytest.fixture
 def table(project: Project, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
-    port = urlsplit(postgres.ledger_url()).port or 0
+    port = urlsplit(postgres.schema_url()).port or 0
     settings = {
         "HOST": "127.0.0.1",
         "PORT": str(port),

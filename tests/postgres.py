@@ -1,4 +1,4 @@
-"""A Postgres of our own on a free loopback port, for tests of the ledger."""
+"""A Postgres of our own on a free loopback port."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Postgres:
         self._url = f"postgresql+psycopg://cdp@127.0.0.1:{port}/postgres"
         self._schemas = 0
 
-    def ledger_url(self) -> str:
+    def schema_url(self) -> str:
         """Of an empty schema."""
         import psycopg
 
         self._schemas += 1
-        name = f"ledger_{self._schemas}"
+        name = f"schema_{self._schemas}"
         with psycopg.connect(self._url.replace("+psycopg", ""), autocommit=True) as con:
             con.execute(f"create schema {name}")
         return f"{self._url}?options=-csearch_path%3D{name}"
