@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -30,12 +31,13 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class FailingCheck:
-    """A check whose last evaluation failed."""
+    """A check whose last evaluation failed. `reason`: what was observed, or the error; empty when the check tells none."""
 
     asset: str
     check: str
     severity: str
     at: str
+    reason: str
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -73,9 +75,14 @@ def failing_checks(settings: Settings) -> list[FailingCheck]:
                     continue
                 found = entry.dagster_event.asset_check_evaluation_data
                 key = (found.asset_key.to_user_string(), found.check_name)
-                failing = FailingCheck(*key, found.severity.value, _iso(entry.timestamp) or "")
+                failing = FailingCheck(*key, found.severity.value, _iso(entry.timestamp) or "", _reason(found.metadata))
                 latest.setdefault(key, None if found.passed else failing)
     return [found for _, found in sorted(latest.items()) if found]
+
+
+def _reason(metadata: Mapping[str, Any]) -> str:
+    told = next((metadata[name] for name in ("error", "observed") if name in metadata), None)
+    return str(told.value) if told else ""
 
 
 def _iso(epoch: float | None) -> str | None:

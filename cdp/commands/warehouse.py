@@ -60,8 +60,8 @@ def status(json_: JsonOption = False) -> None:
         )
         print_table(
             "Failing checks",
-            ["asset", "check", "severity", "when (UTC)"],
-            [(c.asset, c.check, c.severity, c.at) for c in failing],
+            ["asset", "check", "severity", "when (UTC)", "reason"],
+            [(c.asset, c.check, c.severity, c.at, c.reason) for c in failing],
         )
     raise typer.Exit(1 if wrong else 0)
 
