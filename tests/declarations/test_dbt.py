@@ -154,8 +154,7 @@ def test_history_of_segments_over_runs(root: Path) -> None:
     runs: list[tuple[str, set[str], list[str]]] = []
     steps = [
         ("2026-02-01", []),
-        ("2026-02-02", []),
-        ("2026-02-02", []),
+        ("2026-02-03", []),
         ("2026-02-03", ["--full-refresh"]),
         ("2026-02-02", []),
     ]

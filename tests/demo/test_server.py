@@ -7,7 +7,6 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 from cdp.errors import BusyError, ConfigurationError
 from demo.emulators import process
 from demo.emulators.server import Places, modules, serve
+from tests import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,15 +71,8 @@ def test_up_without_a_world_says_what_to_do(tmp_path: Path) -> None:
 
 
 def cdp(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `cdp world ...` as a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "cdp.cli", "world", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "CDP_DATA_DIR": str(data_dir)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Run `cdp world ...`."""
+    return commands.cdp("world", *arguments, folder=ROOT, environment={**os.environ, "CDP_DATA_DIR": str(data_dir)})
 
 
 def test_commands_print_json_and_leave_with_their_exit_code(tmp_path: Path) -> None:

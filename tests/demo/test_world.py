@@ -14,6 +14,8 @@ from demo.world import WorldSummary, advance, generate, read_summary
 from tests.demo import reading
 
 SMALL = {"persons": 250, "days": 12, "seed": 3, "horizon": 24}
+# large enough that every kind of row occurs on the new days: few persons hide a coupon that reaches back
+GROWING, STEPS = {"persons": 2_000, "days": 20, "seed": 9, "horizon": 40}, (1, 4)
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -25,18 +27,16 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
-def test_same_arguments_same_bytes_with_any_number_of_threads(tmp_path: Path) -> None:
-    generate(**SMALL, out=tmp_path / "one", threads=1)
-    generate(**SMALL, out=tmp_path / "two", threads=2)
-    generate(**{**SMALL, "seed": 4}, out=tmp_path / "other", threads=2)
-    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+def test_another_seed_is_another_world(tmp_path: Path) -> None:
+    generate(**SMALL, out=tmp_path / "one")
+    generate(**{**SMALL, "seed": 4}, out=tmp_path / "other")
     one, other = tree(tmp_path / "one"), tree(tmp_path / "other")
     assert one.keys() == other.keys()
     assert one["sources/website/events-2026-01-05.jsonl"] != other["sources/website/events-2026-01-05.jsonl"]
     assert not (tmp_path / "one.building").exists()
 
 
-def test_many_row_groups_have_the_same_bytes_with_any_number_of_threads(tmp_path: Path) -> None:
+def test_same_arguments_same_bytes_with_any_number_of_threads(tmp_path: Path) -> None:
     """More records than a row group of DuckDB holds (122,880), where the work of threads could show."""
     arguments = {"persons": 6_000, "days": 45, "seed": 5}
     summary = generate(**arguments, out=tmp_path / "one", threads=1)
@@ -45,23 +45,19 @@ def test_many_row_groups_have_the_same_bytes_with_any_number_of_threads(tmp_path
     assert tree(tmp_path / "one") == tree(tmp_path / "three")
 
 
-def test_advancing_equals_generating_and_leaves_written_days_alone(tmp_path: Path) -> None:
-    # large enough that every kind of row occurs on the new days: 250 persons hide a coupon that reaches back
-    arguments = {**SMALL, "persons": 2_000}
-    grown, whole = tmp_path / "grown", tmp_path / "whole"
-    generate(**arguments, out=grown)
-    before = tree(grown)
-    advance(grown, 1)
-    advance(grown, 2)
-    after = tree(grown)
-    generate(**{**arguments, "days": 15}, out=whole)
-    assert after == tree(whole)
+def test_advancing_equals_generating_and_leaves_written_days_alone(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    old, new, _ = _grown(tmp_path_factory)
+    generate(**{**GROWING, "days": GROWING["days"] + sum(STEPS)}, out=tmp_path / "whole")
+    before, after = tree(old), tree(new)
+    assert after == tree(tmp_path / "whole")
 
     daily = {name for name in before if "-2026-01-" in name}
-    assert len(daily) == 12 * 11
+    assert len(daily) == GROWING["days"] * 11
     assert {name: after[name] for name in daily} == {name: before[name] for name in daily}
     new_days = {name.rpartition("2026-01-")[2].split(".")[0] for name in after.keys() - before.keys()}
-    assert new_days == {"13", "14", "15"}
+    assert new_days == {"21", "22", "23", "24", "25"}
 
 
 @pytest.mark.parametrize(
@@ -96,9 +92,10 @@ _GROWN: list[tuple[Path, Path, str]] = []
 def _grown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     if not _GROWN:
         folder = tmp_path_factory.mktemp("grown")
-        summary = generate(700, 20, 9, folder / "new", 40)
+        summary = generate(**GROWING, out=folder / "new")
         shutil.copytree(folder / "new", folder / "old")
-        advance(folder / "new", 5)
+        for days in STEPS:
+            advance(folder / "new", days)
         _GROWN.append((folder / "old", folder / "new", summary.as_of.strftime("%Y-%m-%dT%H:%M:%SZ")))
     return _GROWN[0]
 
@@ -185,15 +182,16 @@ def test_identifiers_written_in_records_are_their_persons(world: Path) -> None:
     )
 
 
-def test_a_world_is_only_replaced_by_a_world(tmp_path: Path) -> None:
+def test_a_world_is_only_replaced_by_a_world(tmp_path: Path, world: Path) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "private.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="is not a demo world"):
         generate(10, 3, 1, tmp_path / "letters")
     assert (tmp_path / "letters" / "private.txt").read_text(encoding="utf-8") == "mine"
-    first = generate(10, 3, 1, tmp_path / "world")
-    assert generate(12, 3, 1, tmp_path / "world") != first
+    shutil.copytree(world, tmp_path / "world")
+    generate(12, 3, 1, tmp_path / "world")
     assert read_summary(tmp_path / "world").arguments.persons == 12
+    assert not list((tmp_path / "world" / "sources").rglob("*-2026-02-*")), "nothing of the old one is left"
 
 
 @pytest.mark.parametrize("wrong", [{"persons": 0}, {"days": 0}, {"days": 5_000}, {"seed": -1}, {"horizon": 0}])

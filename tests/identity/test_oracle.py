@@ -15,7 +15,7 @@ from tests.identity import graphs
 from tests.identity.engine import MODELS, Engine
 from tests.identity.oracle import Seen, answer
 
-EXAMPLES = int(os.environ.get("CDP_IDENTITY_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("CDP_IDENTITY_EXAMPLES", "7"))
 
 
 def seeded() -> random.Random:
