@@ -151,6 +151,5 @@ def rebuilt(story: Story, folder: Path) -> Site:
         assert ("identity",) in schemas
         for (schema,) in schemas:
             con.execute(f'drop schema "{schema}" cascade')
-    site.dbt("seed")
-    site.dbt("run", "--full-refresh")
+    site.dbt("build", "--full-refresh", "--resource-type", "seed", "--resource-type", "model")
     return site
