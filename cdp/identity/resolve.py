@@ -73,18 +73,29 @@ def resolve(
 
 
 def _prepare(folder: Path, rules: Rules) -> None:
-    """A state belongs to the rules it was begun with: other patterns or normalisers would read its rows otherwise."""
+    """A state belongs to the rules it was begun with: other patterns or normalisers would read its rows otherwise. And to
+    the hash that its record keys were made by, which another version of DuckDB may make otherwise."""
     mark = folder / "rules.json"
+    with duckdb.connect() as con:
+        now = {"digest": rules.digest, "hash": str(con.execute("select hash('record 用户 1')").fetchall()[0][0])}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if mark.exists() and json.loads(mark.read_text(encoding="utf-8"))["digest"] != rules.digest:
+        begun = json.loads(mark.read_text(encoding="utf-8")) if mark.exists() else now
+        if begun.get("hash") != now["hash"]:
+            raise DeclarationError(
+                "was begun by another version of Tributary or DuckDB, whose keys of records are other ones",
+                where=str(folder),
+                expected="the same version in every call",
+                fix="give another --state folder, and all files again",
+            )
+        if begun["digest"] != now["digest"]:
             raise DeclarationError(
                 "was begun with other identifier types or blocked values",
                 where=str(folder),
                 expected="the same rules in every call; only overrides may change",
                 fix="give another --state folder, and all files again",
             )
-        mark.write_text(json.dumps({"digest": rules.digest}), encoding="utf-8")
+        mark.write_text(json.dumps(now), encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"cannot be written: {error.strerror or error}", where=str(folder)) from error
 

@@ -124,7 +124,7 @@ _COUNTED = re.compile(r"\^\.\{(\d{1,4}),(\d{1,4})\}\$")
 def fits_anything(pattern: str) -> bool:
     """Whether each printable value that is not too long for an identifier matches."""
     counted = _COUNTED.fullmatch(pattern)
-    return bool(counted) and int(counted[1]) <= 1 and int(counted[2]) >= LONGEST_VALUE
+    return counted is not None and int(counted[1]) <= 1 and int(counted[2]) >= LONGEST_VALUE
 
 
 def fits_sql(value: str, pattern: str) -> str:

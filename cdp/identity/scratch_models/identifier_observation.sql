@@ -19,8 +19,7 @@
         group by o.record_key having min(o.record_id) <> max(o.record_id)",
         "create or replace temp table repeated as select o.record_key, o.identifier_key, min(o.provider) as provider, min(o.sequence) as sequence,
             min(o.observed_at) as observed_at, min(coalesce(o.tier, types.tier)) as tier, any_value(o.record_id) as record_id,
-            any_value(o.identifier_type) as identifier_type, any_value(o.identifier_value) as identifier_value,
-            any_value(o.identifier_check) as identifier_check
+            any_value(o.identifier_type) as identifier_type, any_value(o.identifier_value) as identifier_value
         from {{ this }} as o
         inner join {{ ref('identifier_types') }} as types on o.identifier_type = types.name
         where o.identifier_key is not null and o.record_key in (select c.record_key from record_crowded as c)
@@ -39,12 +38,12 @@ with landed as (
     from (__landed__) as file
 ),
 
--- most rows are, and nothing below asks them more
+-- most rows are in order, and nothing below asks them more
 usual as (
     select
         *,
         coalesce(
-            is_plain and record_id between '!' and '~' and sequence is not null and identifier_type in (__types__)
+            is_plain and record_id between '!' and '~' and sequence is not null and identifier_type in (__anything__)
             and not is_tier_wrong and not is_time_wrong,
             false
         ) as is_usual
@@ -75,8 +74,9 @@ normalised as (
     select
         *,
         case
-            when is_usual and identifier_type in (__exact__) then identifier_value
+            when is_usual then identifier_value
             when first_reason is not null then null
+            when is_plain and identifier_type in (__exact__) then identifier_value
             else case identifier_type
                 __normalised__
             end
@@ -88,7 +88,7 @@ checked as (
     select
         *,
         case
-            when is_usual and identifier_type in (__anything__) then null
+            when is_usual then null
             when first_reason is not null then first_reason
             when not coalesce(case identifier_type
                 __matches__
@@ -97,20 +97,11 @@ checked as (
     from normalised
 ),
 
-named as (
+used as (
     select
         *,
-        case when reason is null then identifier_type || ':' || value end as name
+        case when reason is null then value end as usable_value
     from checked
-),
-
--- outside of a case both are parts of one hash, which is computed once
-hashed as (
-    select
-        *,
-        {{ hash_key("name") }} as identifier_key,
-        {{ hash_check("name") }} as identifier_check
-    from named
 ),
 
 final as (
@@ -123,14 +114,13 @@ final as (
         sequence,
         observed_at,
         identifier_type,
-        case when reason is null then value end as identifier_value,
-        identifier_key,
-        identifier_check,
+        usable_value as identifier_value,
+        {{ hash_key("identifier_type || ':' || usable_value") }} as identifier_key,
         tier::smallint as tier,
         case when reason is not null then left(identifier_value, __longest__) end as unusable_value,
         reason,
         case when reason is not null then position end as position
-    from hashed
+    from used
 )
 
 select * from final

@@ -10,11 +10,6 @@
     (cast(conv(substr(md5({{ text }}), 17, 16), 16, 10) as decimal(20, 0)) div 2)
 {%- endmacro %}
 
-{#- The other 63 bits of the same hash: two texts under one key differ here, which is how a collision is noticed. -#}
-{% macro hash_check(text) -%}{{ return(adapter.dispatch('hash_check')(text)) }}{%- endmacro %}
-
-{% macro duckdb__hash_check(text) -%}((md5_number({{ text }}) & 9223372036854775807)::bigint){%- endmacro %}
-
 {#- 63 bits of a text by the engine's own hash, at a twentieth of md5's time: for keys of what is made and read by one version. -#}
 {% macro passing_key(text) -%}{{ return(adapter.dispatch('passing_key')(text)) }}{%- endmacro %}
 
