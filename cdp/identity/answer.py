@@ -49,31 +49,23 @@ SUMMARY = """
                     where reason is not null group by reason
                 )
             ) as rejected"""
-_MODEL = """-- {first}
-{{{{ config(materialized='view', post_hook=[
-    "set preserve_insertion_order = true",
-    "create or replace temp table written as from {{{{ this }}}}",
-    "set threads = 1",
-    "copy written to '{file}' ({options})",
-    "set threads = {threads}",
-    "set preserve_insertion_order = false",
-    "drop table written",
-]) }}}}
+_MODEL = """-- The rows of {file}.
+{{{{ config(materialized='view', post_hook="copy (from {{{{ this }}}}) to '{file}' ({options})") }}}}
+
 -- depends_on: {{{{ ref('identity_processed') }}}}
 {query}
 """
 
 
-def answer_models(threads: int) -> dict[str, str]:
-    """Models by path. dbt's process writes their rows into its folder; by one thread, so that row groups are in order."""
+def answer_models() -> dict[str, str]:
+    """Models by path. dbt's process writes their rows into its folder; an ordered query gives the same file with any number of threads."""
     parquet = "format parquet, compression zstd, row_group_size 122880"
-    models = {name: (f"{name}.parquet", parquet, query) for name, query in FILES.items()}
-    models["summary"] = ("summary.json", "format json", SUMMARY)
+    models = {f"{name}.parquet": (query, parquet) for name, query in FILES.items()} | {
+        "summary.json": (SUMMARY, "format json")
+    }
     return {
-        f"answer/answer_{name}": _MODEL.format(
-            first="The file's rows.", file=file, options=options, threads=threads, query=query
-        )
-        for name, (file, options, query) in models.items()
+        f"answer/answer_{file.split('.')[0]}": _MODEL.format(file=file, query=query, options=options)
+        for file, (query, options) in models.items()
     }
 
 

@@ -58,9 +58,9 @@ def resolve(
         # what nobody asks for again needs no file: packing tables and waiting for the disk cost more than computing them
         warehouse = folder / "warehouse.duckdb" if state else MEMORY
         project = folder / "project"
-        models = {"conformed/identifier_observation": _observation_model(rules, _landed(observations))} | answer_models(
-            settings.threads
-        )
+        models = {
+            "conformed/identifier_observation": _observation_model(rules, _landed(observations))
+        } | answer_models()
         make_project(project, settings, rules, _patterns(project, rules, settings, patterns), models)
         variables = {"provider": _calls(warehouse, settings) + 1, "as_of": "1970-01-01"}
         seconds = build(project, warehouse, settings, variables)
