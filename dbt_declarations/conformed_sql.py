@@ -80,16 +80,18 @@ fresh as (
     return config, new
 
 
-def incremental_config(serving: list[Provider]) -> str:
+def incremental_config(serving: list[Provider], before: str = "") -> str:
     """An append-only model. A provider whose declaration or staging SQL changed is taken out first and read again whole,
-    so that an edit needs nothing but a run that looks at all sources."""
+    so that an edit needs nothing but a run that looks at all sources. `before`: a statement for a table that is there already."""
     versions = ", ".join(f"'{version}'" for version in dict.fromkeys(p.version for p in serving)) or "''"
     return (
         "{{ config(\n    materialized='incremental',\n    incremental_strategy='append',\n    on_schema_change='fail',\n"
-        '    pre_hook="{% if is_incremental() and is_landing(none) %}delete from {{ this }} where provider not in ('
+        "    pre_hook="
+        + (f'["{{% if is_incremental() %}}{before}{{% else %}}select 1{{% endif %}}", ' if before else "")
+        + '"{% if is_incremental() and is_landing(none) %}delete from {{ this }} where provider not in ('
         + versions
         + ")"
-        '{% else %}select 1{% endif %}"\n) }}\n'
+        '{% else %}select 1{% endif %}"' + ("]" if before else "") + "\n) }}\n"
     )
 
 

@@ -129,6 +129,10 @@ def _dbt_source(active: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_WITHOUT_CHECK = "alter table {{ this }} drop column if exists identifier_check"
+"""For warehouses from when a second hash of each value was kept."""
+
+
 def _observations(used: list[Provider], settings: Settings) -> str:
     types = identifier_types(settings)
     serving = [p for p in used if p.provides.identifiers]
@@ -150,7 +154,7 @@ def _observations(used: list[Provider], settings: Settings) -> str:
     where nullif(trim(value_{position}), '') is not null"""
             branches.append((provider, text))
     return f"""-- Every identifier on every record. One row is one identifier type on one raw row.
-{incremental_config(serving)}
+{incremental_config(serving, _WITHOUT_CHECK)}
 with {_provider_ctes(serving, "identifiers")}provided as (
     {landed_union(branches, _NO_OBSERVATION)}
 ),
@@ -165,7 +169,6 @@ final as (
         identifier_type,
         case when is_usable then normalised_value end as identifier_value,
         case when is_usable then {{{{ hash_key("identifier_type || ':' || normalised_value") }}}} end as identifier_key,
-        case when is_usable then {{{{ hash_check("identifier_type || ':' || normalised_value") }}}} end as identifier_check,
         null::smallint as tier,
         case when not is_usable then found_value end as unusable_value,
         provider
@@ -280,7 +283,6 @@ _OBSERVATION_DOCS: dict[str, Any] = {
         _column("identifier_type", "Type, a row of identifier_types.", "not_null"),
         _column("identifier_value", "Normalised value; null when it does not fit the type's pattern."),
         _column("identifier_key", "63-bit hash of type and value; null with identifier_value."),
-        _column("identifier_check", "63 other bits of the hash: tells two values under one key apart."),
         _column("tier", "Tier of the evidence, where the record says one; else the type's."),
         _column("unusable_value", "What was found, where it cannot be used as an identifier."),
         _column("provider", "Version of the declaration that gave the row."),

@@ -73,7 +73,8 @@ def preview(
         rules.write(folder / "rules")
         tests = settings.dbt_dir / "seeds" / "profiles" / "test_accounts.csv"
         text = patterns(folder / "rules" / "blocked_identifiers.csv", tests)
-        make_project(folder / "project", settings, rules, text, OBSERVATIONS, MATCHES)
+        models = {"conformed/identifier_observation": OBSERVATIONS, "conformed/identity_match": MATCHES}
+        make_project(folder / "project", settings, rules, text, models)
         build(folder / "project", scratch, settings, {"as_of": settings.resolve_as_of()})
         con = open_database(scratch, read_only=False, settings=settings)
         try:

@@ -15,41 +15,14 @@ import duckdb
 from sqlglot import exp
 
 from cdp.errors import ConfigurationError, DeclarationError
-from cdp.identity.rules import LONGEST_VALUE, Rules, fits_sql, load_rules
-from cdp.identity.scratch import build, make_project
+from cdp.identity.answer import FILES, answer_models, answer_summary
+from cdp.identity.rules import LONGEST_VALUE, Rules, fits_anything, fits_sql, load_rules
+from cdp.identity.scratch import MEMORY, build, make_project
 from cdp.settings import Settings
 from cdp.warehouse import open_database
 
 REQUIRED = ("record_id", "sequence", "identifier_type", "identifier_value")
 Patterns = Callable[[Path, Path], str]
-# What is written: file -> query. Each ends in a total order, so that the same answer is the same bytes.
-OUTPUTS = {
-    "person_identifier": """
-        select identifier_type, identifier_value, person_id from identity.person_identifier
-        order by identifier_type, identifier_value""",
-    "record_person": "select record_id, person_id from identity.record_person order by record_id",
-    # pairs by record first: by key, a value that everybody has would meet all of its records once per refusal
-    "refusals": """
-        with refusals as (select * from identity.identity_refusal),
-        seen as materialized (
-            select record_key, record_id, identifier_key, sequence from conformed.identifier_observation
-            where identifier_key in (select r.left_key from refusals as r union select r.right_key from refusals as r)
-        ),
-        beside as materialized (
-            select o.identifier_key as left_key, p.identifier_key as right_key, o.record_id, greatest(o.sequence, p.sequence) as sequence
-            from seen as o inner join seen as p on o.record_key = p.record_key and o.identifier_key < p.identifier_key
-        ),
-        evidence as (select left_key, right_key, sequence, min(record_id) as record_id from beside group by all)
-        select r.left_type, r.left_value, r.right_type, r.right_value, r.tier, r.sequence, r.rule, e.record_id
-        from refusals as r
-        left join evidence as e
-            on r.left_key = e.left_key and r.right_key = e.right_key and r.sequence = e.sequence and r.tier between 1 and 98
-        order by r.left_type, r.left_value, r.right_type, r.right_value""",
-    "rejected": """
-        select record_id, identifier_type, unusable_value as identifier_value, reason, count(*) as row_count
-        from conformed.identifier_observation where reason is not null
-        group by all order by all""",
-}
 
 
 @dataclass(frozen=True)
@@ -82,45 +55,68 @@ def resolve(
     with ExitStack() as stack:
         folder = state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cdp-identity-")))
         _prepare(folder, rules)
-        warehouse = folder / "warehouse.duckdb"
-        provider = _land(observations, warehouse, settings)
+        # what nobody asks for again needs no file: packing tables and waiting for the disk cost more than computing them
+        warehouse = folder / "warehouse.duckdb" if state else MEMORY
         project = folder / "project"
-        make_project(project, settings, rules, _patterns(project, rules, settings, patterns), _observation_model(rules))
-        seconds = build(project, warehouse, settings, {"provider": provider, "as_of": "1970-01-01"})
-        shutil.rmtree(project)
+        models = {
+            "conformed/identifier_observation": _observation_model(rules, _landed(observations))
+        } | answer_models()
+        make_project(project, settings, rules, _patterns(project, rules, settings, patterns), models)
+        variables = {"provider": _calls(warehouse, settings) + 1, "as_of": "1970-01-01"}
+        seconds = build(project, warehouse, settings, variables)
         out.mkdir(parents=True, exist_ok=True)
-        return _write(warehouse, out, settings, seconds)
+        for name in FILES:
+            shutil.move(project / f"{name}.parquet", out / f"{name}.parquet")
+        found = answer_summary(project)
+        shutil.rmtree(project)
+        return Resolved(**found, seconds=seconds)
 
 
 def _prepare(folder: Path, rules: Rules) -> None:
-    """A state belongs to the rules it was begun with: other patterns or normalisers would read its rows otherwise."""
+    """A state belongs to the rules it was begun with: other patterns or normalisers would read its rows otherwise. And to
+    the hash that its record keys were made by, which another version of DuckDB may make otherwise."""
     mark = folder / "rules.json"
+    with duckdb.connect() as con:
+        now = {"digest": rules.digest, "hash": str(con.execute("select hash('record 用户 1')").fetchall()[0][0])}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if mark.exists() and json.loads(mark.read_text(encoding="utf-8"))["digest"] != rules.digest:
+        begun = json.loads(mark.read_text(encoding="utf-8")) if mark.exists() else now
+        if begun.get("hash") != now["hash"]:
+            raise DeclarationError(
+                "was begun by another version of Tributary or DuckDB, whose keys of records are other ones",
+                where=str(folder),
+                expected="the same version in every call",
+                fix="give another --state folder, and all files again",
+            )
+        if begun["digest"] != now["digest"]:
             raise DeclarationError(
                 "was begun with other identifier types or blocked values",
                 where=str(folder),
                 expected="the same rules in every call; only overrides may change",
                 fix="give another --state folder, and all files again",
             )
-        mark.write_text(json.dumps({"digest": rules.digest}), encoding="utf-8")
+        mark.write_text(json.dumps(now), encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"cannot be written: {error.strerror or error}", where=str(folder)) from error
 
 
-def _land(observations: Path, warehouse: Path, settings: Settings) -> int:
-    """`landed.row`: a view of the file with typed columns; the number of this call as the provider of its rows."""
-    con = open_database(warehouse, read_only=False, settings=settings)
+def _landed(observations: Path) -> str:
+    """The file's rows with typed columns, as a query."""
+    with duckdb.connect() as con:
+        return _typed(_reader(observations), _columns(con, observations))
+
+
+def _calls(warehouse: Path, settings: Settings) -> int:
+    """How many files are in the state already; the number of a call is the provider of its rows."""
+    if not warehouse.exists():
+        return 0
+    con = open_database(warehouse, read_only=True, settings=settings)
     try:
-        columns = _columns(con, observations)
-        con.execute("create schema if not exists landed")
-        con.execute(f"create or replace view landed.row as {_typed(_reader(observations), columns)}")
         known = "select count(*) from duckdb_tables() where schema_name = 'conformed' and table_name = 'identifier_observation'"
         if not con.execute(known).fetchall()[0][0]:
-            return 1
+            return 0
         return int(
-            con.execute("select coalesce(max(provider), 0) + 1 from conformed.identifier_observation").fetchall()[0][0]
+            con.execute("select coalesce(max(provider), 0) from conformed.identifier_observation").fetchall()[0][0]
         )
     finally:
         con.close()
@@ -192,8 +188,8 @@ def _patterns(project: Path, rules: Rules, settings: Settings, patterns: Pattern
         shutil.rmtree(beside)
 
 
-def _observation_model(rules: Rules) -> str:
-    """The model of observations with the types' normalisers and patterns as constants."""
+def _observation_model(rules: Rules, landed: str) -> str:
+    """The model of observations of one file, with the types' normalisers and patterns as constants."""
 
     def literal(text: str) -> str:
         return exp.Literal.string(text).sql(dialect="duckdb")
@@ -205,36 +201,18 @@ def _observation_model(rules: Rules) -> str:
         )
 
     filled = {
+        "__landed__": "{% raw %}" + landed + "{% endraw %}",
         "__types__": ", ".join(literal(t.name) for t in rules.types) or "null",
         "__longest__": str(LONGEST_VALUE),
         "__normalised__": each(lambda t: f"{{{{ normalise_{t.normaliser}('identifier_value') }}}}"),
         "__exact__": ", ".join(literal(t.name) for t in rules.types if t.normaliser == "exact") or "null",
+        "__anything__": ", ".join(
+            literal(t.name) for t in rules.types if t.normaliser == "exact" and fits_anything(t.pattern)
+        )
+        or "null",
         "__matches__": each(lambda t: fits_sql("value", t.pattern)),
     }
     text = (Path(__file__).parent / "scratch_models" / "identifier_observation.sql").read_text(encoding="utf-8")
     for name, value in filled.items():
         text = text.replace(name, value)
     return text
-
-
-def _write(warehouse: Path, out: Path, settings: Settings, seconds: dict[str, float]) -> Resolved:
-    con = open_database(warehouse, read_only=False, settings=settings)
-    try:
-        con.execute("set preserve_insertion_order = true")
-        for name, query in OUTPUTS.items():
-            con.execute(f"create or replace temp table output as {query}")
-            con.execute("set threads = 1")  # row groups in order
-            path = exp.Literal.string(str(out / f"{name}.parquet")).sql(dialect="duckdb")
-            con.execute(f"copy output to {path} (format parquet, compression zstd, row_group_size 122880)")
-            con.execute(f"set threads = {settings.threads}")
-        counts = con.execute(
-            "select (select count(*) from identity.person_identifier), (select count(distinct person_id) from identity.person_identifier),"
-            " (select count(*) from identity.record_person), (select count(*) from identity.identity_refusal)"
-        ).fetchall()[0]
-        rejected = con.execute(
-            "select reason, count(*) from conformed.identifier_observation where reason is not null group by 1 order by 1"
-        ).fetchall()
-    finally:
-        con.close()
-    identifiers, persons, records, refusals = counts
-    return Resolved(identifiers, persons, records, refusals, dict(rejected), seconds)

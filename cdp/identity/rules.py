@@ -118,12 +118,21 @@ def load_rules(folder: Path | None, defaults: Path) -> Rules:
     return rules
 
 
+_COUNTED = re.compile(r"\^\.\{(\d{1,4}),(\d{1,4})\}\$")
+
+
+def fits_anything(pattern: str) -> bool:
+    """Whether each printable value that is not too long for an identifier matches."""
+    counted = _COUNTED.fullmatch(pattern)
+    return counted is not None and int(counted[1]) <= 1 and int(counted[2]) >= LONGEST_VALUE
+
+
 def fits_sql(value: str, pattern: str) -> str:
     """SQL that tells whether `value` (an expression) matches `pattern` as a whole, by RE2.
 
     A pattern that only counts characters is written as a count: RE2 builds an automaton of as many states for it.
     """
-    counted = re.fullmatch(r"\^\.\{(\d{1,4}),(\d{1,4})\}\$", pattern)
+    counted = _COUNTED.fullmatch(pattern)
     if counted:  # a dot stands for any character but a line feed
         return f"(length({value}) between {counted[1]} and {counted[2]} and not contains({value}, chr(10)))"
     return f"regexp_full_match({value}, {exp.Literal.string(pattern).sql(dialect='duckdb')})"

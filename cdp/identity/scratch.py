@@ -24,18 +24,17 @@ ENGINE = (
 )  # fmt: skip
 SEEDS = ("identifier_types", "blocked_identifiers", "identity_overrides")
 
-
+MEMORY = Path(":memory:")
+"""In place of a warehouse's file: tables end with dbt's process, and go to temporary files where they outgrow the memory limit."""
 NO_MATCHES = """-- No matching model: no pairs.
 select null::bigint as left_key, null::bigint as right_key, null::varchar as model, null::double as match_weight where false
 """
 
 
-def make_project(
-    folder: Path, settings: Settings, rules: Rules, patterns: str, observation_model: str, match_model: str = NO_MATCHES
-) -> None:
-    """Write the project: the models and macros as they stand in the repository, the given rules as seeds.
+def make_project(folder: Path, settings: Settings, rules: Rules, patterns: str, models: dict[str, str]) -> None:
+    """Write the project: the engine's models and macros as they stand in the repository, the given rules as seeds.
 
-    `patterns`: the macros that hold blocked values; `observation_model`, `match_model`: SQL of identifier_observation and identity_match.
+    `patterns`: the macros that hold blocked values; `models`: further models by their path, conformed/identifier_observation at least.
     """
     dbt = settings.dbt_dir
     shutil.rmtree(folder, ignore_errors=True)
@@ -52,8 +51,10 @@ def make_project(
         if name == "identity_rule_applied":  # here nothing logs, so nothing is waited for
             text = text.replace(", {{ ref('identity_event') }}", "")
         (folder / "models" / "identity" / f"{name}.sql").write_text(text, encoding="utf-8")
-    (folder / "models" / "conformed" / "identifier_observation.sql").write_text(observation_model, encoding="utf-8")
-    (folder / "models" / "conformed" / "identity_match.sql").write_text(match_model, encoding="utf-8")
+    for name, text in ({"conformed/identity_match": NO_MATCHES} | models).items():
+        path = folder / "models" / f"{name}.sql"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     rules.write(folder / "seeds" / "identity")
     seeds = yaml.safe_load((dbt / "seeds" / "identity" / "_identity__seeds.yml").read_text(encoding="utf-8"))
     types = {s["name"]: {"config": s["config"]} for s in seeds["seeds"] if "config" in s}
@@ -72,7 +73,7 @@ def _yaml(path: Path, data: Any) -> None:
 
 
 def build(folder: Path, warehouse: Path, settings: Settings, variables: dict[str, Any]) -> dict[str, float]:
-    """Run the project's seeds and models on the warehouse with dbt; seconds by node, and the sum as `total`.
+    """Run the project's seeds and models on the warehouse (or in MEMORY) with dbt; seconds by node, and the sum as `total`.
 
     A process of its own: dbt keeps the database open as long as its process lives. Raises RunError with dbt's words.
     """

@@ -84,7 +84,7 @@ def prepare(engine: Engine, types: dict[str, Type]) -> None:
     con.execute("create table identity_overrides (action varchar, left_type varchar, left_value varchar, right_type varchar,"
                 " right_value varchar, reason varchar, author varchar, decided_on date)")  # fmt: skip
     con.execute("create table identifier_observation (provider varchar, source varchar, record_id varchar, record_key bigint, sequence bigint,"
-                " observed_at timestamp, identifier_type varchar, identifier_value varchar, identifier_key bigint, identifier_check bigint,"
+                " observed_at timestamp, identifier_type varchar, identifier_value varchar, identifier_key bigint,"
                 " tier smallint)")  # fmt: skip
     con.execute("create table identifier_types (name varchar, priority integer, tier smallint, max_per_person integer, max_period varchar,"
                 " normaliser varchar, pattern varchar, level varchar, shared_above integer)")  # fmt: skip
@@ -111,15 +111,15 @@ def set_overrides(engine: Engine, overrides: Iterable[Override]) -> None:
 def observe(engine: Engine, rows: Iterable[Seen], provider: str = "one") -> None:
     """Append observations."""
     listed = [
-        (provider, r.record, int(r.record[1:]), r.sequence, r.seen_on, r.type, r.value, key(r.name), 0, r.tier) for r in rows
+        (provider, r.record, int(r.record[1:]), r.sequence, r.seen_on, r.type, r.value, key(r.name), r.tier) for r in rows
     ]  # fmt: skip
     if listed:
         columns = list(zip(*listed, strict=True))
         engine.con.execute(
             "insert into identifier_observation select provider, 'test', record_id, record_key, sequence, seen_on::timestamp, identifier_type,"
-            " identifier_value, identifier_key, identifier_check, tier from (select unnest(?::varchar[]) as provider, unnest(?::varchar[]) as record_id,"
+            " identifier_value, identifier_key, tier from (select unnest(?::varchar[]) as provider, unnest(?::varchar[]) as record_id,"
             " unnest(?::bigint[]) as record_key, unnest(?::bigint[]) as sequence, unnest(?::date[]) as seen_on, unnest(?::varchar[]) as identifier_type,"
-            " unnest(?::varchar[]) as identifier_value, unnest(?::bigint[]) as identifier_key, unnest(?::bigint[]) as identifier_check,"
+            " unnest(?::varchar[]) as identifier_value, unnest(?::bigint[]) as identifier_key,"
             " unnest(?::smallint[]) as tier)",
             [list(c) for c in columns],
         )

@@ -47,7 +47,6 @@ def prepared(records: Records, overrides: list[dict[str, Any]] | None = None) ->
     con.executemany("insert into found values (?, ?, ?, ?)", rows)
     normalised = engine.render("{{ normalise_as('found.identifier_type', 'found_value') }}")
     key = engine.render("{{ hash_key(\"identifier_type || ':' || value\") }}")
-    check = engine.render("{{ hash_check(\"identifier_type || ':' || value\") }}")
     con.execute(
         f"""
         create table identifier_observation as
@@ -62,8 +61,7 @@ def prepared(records: Records, overrides: list[dict[str, Any]] | None = None) ->
             'one' as provider, 'test' as source, record_id, sequence as record_key, sequence,
             timestamp '2026-01-01' + to_hours(sequence::int) as observed_at, identifier_type, null::smallint as tier,
             case when is_usable then value end as identifier_value,
-            case when is_usable then {key} end as identifier_key,
-            case when is_usable then {check} end as identifier_check
+            case when is_usable then {key} end as identifier_key
         from usable
         """
     )

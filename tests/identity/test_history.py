@@ -89,9 +89,7 @@ def test_refusals_and_overrides_are_logged_and_taken_back() -> None:
 
 def test_two_values_under_one_key_stop_the_run() -> None:
     engine = engine_with([Seen("r1", 1, "user_id", "a"), Seen("r2", 2, "user_id", "a")])
-    engine.con.execute(
-        "update identifier_observation set identifier_check = 7, identifier_value = 'other' where record_id = 'r2'"
-    )
+    engine.con.execute("update identifier_observation set identifier_value = 'other' where record_id = 'r2'")
     with pytest.raises(duckdb.Error, match="two identifiers have the same 63-bit key"):
         engine.run()
 
@@ -132,7 +130,7 @@ def test_many_records_that_share_one_value() -> None:
         engine.con.execute(
             f"""
             insert into identifier_observation
-            select 'one', 'test', 'r' || i, i, i, null, '{kind}', {name}, (md5_number('{kind}:' || {name}) >> 65)::bigint, 0, null
+            select 'one', 'test', 'r' || i, i, i, null, '{kind}', {name}, (md5_number('{kind}:' || {name}) >> 65)::bigint, null
             from range({count}) as t(i)
             """
         )

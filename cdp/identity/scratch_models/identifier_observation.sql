@@ -9,17 +9,17 @@
     post_hook=[
         "{{ pack_strings(true) }}",
         "create or replace temp table record_crowded as
-        select o.record_key, min(hash(o.record_id)) <> max(hash(o.record_id)) as is_colliding
+        select o.record_key
         from {{ this }} as o
         where o.identifier_key is not null " ~ of_this_file ~ "
         group by o.record_key
-        having count(*) > 2 or is_colliding or count(*) = 2 and min(o.identifier_key) = max(o.identifier_key)",
-        "select error('identity: two record ids have the same 63-bit key ' || c.record_key || '; give one of these records another id')
-        from record_crowded as c where c.is_colliding",
+        having count(*) > 2 or count(*) = 2 and (bit_xor(o.identifier_key) = 0 or bit_xor(" ~ passing_check("o.record_id") ~ ") <> 0)",
+        "select error('identity: two record ids have the same 63-bit key ' || o.record_key || '; give one of these records another id')
+        from {{ this }} as o where o.record_key in (select c.record_key from record_crowded as c)
+        group by o.record_key having min(o.record_id) <> max(o.record_id)",
         "create or replace temp table repeated as select o.record_key, o.identifier_key, min(o.provider) as provider, min(o.sequence) as sequence,
             min(o.observed_at) as observed_at, min(coalesce(o.tier, types.tier)) as tier, any_value(o.record_id) as record_id,
-            any_value(o.identifier_type) as identifier_type, any_value(o.identifier_value) as identifier_value,
-            any_value(o.identifier_check) as identifier_check
+            any_value(o.identifier_type) as identifier_type, any_value(o.identifier_value) as identifier_value
         from {{ this }} as o
         inner join {{ ref('identifier_types') }} as types on o.identifier_type = types.name
         where o.identifier_key is not null and o.record_key in (select c.record_key from record_crowded as c)
@@ -35,7 +35,19 @@ with landed as (
         *,
         -- printable ASCII, no blank at either end: then most of what could be wrong is not, and there is nothing to trim
         coalesce(strlen(identifier_value) <= __longest__ and regexp_full_match(identifier_value, '[!-~]([ -~]*[!-~])?'), false) as is_plain
-    from {{ source('landed', 'row') }}
+    from (__landed__) as file
+),
+
+-- most rows are in order, and nothing below asks them more
+usual as (
+    select
+        *,
+        coalesce(
+            is_plain and record_id between '!' and '~' and sequence is not null and identifier_type in (__anything__)
+            and not is_tier_wrong and not is_time_wrong,
+            false
+        ) as is_usual
+    from landed
 ),
 
 -- what can be told before a value is normalised
@@ -43,6 +55,7 @@ judged as (
     select
         *,
         case
+            when is_usual then null
             -- most begin with a letter or digit, which is sooner seen than a blank is trimmed
             when not coalesce(record_id between '!' and '~', false) and coalesce(trim(record_id), '') = '' then 'no record_id'
             when sequence is null then 'sequence is no whole number from 0 to 2^62'
@@ -54,13 +67,14 @@ judged as (
             when is_tier_wrong then 'tier is no whole number from 1 to 99'
             when is_time_wrong then 'observed_at is no time'
         end as first_reason
-    from landed
+    from usual
 ),
 
 normalised as (
     select
         *,
         case
+            when is_usual then identifier_value
             when first_reason is not null then null
             when is_plain and identifier_type in (__exact__) then identifier_value
             else case identifier_type
@@ -73,26 +87,21 @@ normalised as (
 checked as (
     select
         *,
-        coalesce(first_reason, case when not coalesce(case identifier_type
-            __matches__
-        end, false) then 'does not fit the pattern of its type' end) as reason
+        case
+            when is_usual then null
+            when first_reason is not null then first_reason
+            when not coalesce(case identifier_type
+                __matches__
+            end, false) then 'does not fit the pattern of its type'
+        end as reason
     from normalised
 ),
 
-named as (
+used as (
     select
         *,
-        case when reason is null then identifier_type || ':' || value end as name
+        case when reason is null then value end as usable_value
     from checked
-),
-
--- outside of a case both are parts of one hash, which is computed once
-hashed as (
-    select
-        *,
-        {{ hash_key("name") }} as identifier_key,
-        {{ hash_check("name") }} as identifier_check
-    from named
 ),
 
 final as (
@@ -101,18 +110,17 @@ final as (
         {{ var("provider") }}::smallint as provider,
         null::varchar as source,
         record_id,
-        {{ hash_key('record_id') }} as record_key,
+        {{ passing_key('record_id') }} as record_key,
         sequence,
         observed_at,
         identifier_type,
-        case when reason is null then value end as identifier_value,
-        identifier_key,
-        identifier_check,
+        usable_value as identifier_value,
+        {{ hash_key("identifier_type || ':' || usable_value") }} as identifier_key,
         tier::smallint as tier,
         case when reason is not null then left(identifier_value, __longest__) end as unusable_value,
         reason,
         case when reason is not null then position end as position
-    from hashed
+    from used
 )
 
 select * from final

@@ -1,7 +1,12 @@
 -- Every identifier that was ever seen, and whether it may stitch. One row is one identifier (identifier_key).
 {{ config(
     materialized='incremental', incremental_strategy='append', on_schema_change='fail',
-    pre_hook=["{{ forget('identifier_key') }}", "{{ pack_strings(false) }}"], post_hook="{{ pack_strings(true) }}"
+    pre_hook=["{{ forget('identifier_key') }}", "{{ pack_strings(false) }}"],
+    post_hook=[
+        "{{ pack_strings(true) }}",
+        "select error('identity: two identifiers have the same 63-bit key ' || identifier_key || '; see docs/identity.md, Keys')
+        from {{ this }} where {{ is_reopened('identifier_key') }} group by identifier_key having count(*) > 1"
+    ]
 ) }}
 
 -- depends_on: {{ ref('identity_reopened') }}, {{ ref('observation_reopened') }}, {{ ref('identifier_observation') }}
@@ -18,21 +23,19 @@ fan_outs as (
     select * from {{ ref('int_identity__fan_out') }}
 ),
 
--- one key stands for one value, so that any row has it
+-- one key stands for one value; to group by both is sooner done than to keep any value of each key
 seen as (
     select
         identifier_key,
-        first(identifier_type) as identifier_type,
-        first(identifier_value) as identifier_value,
+        identifier_type,
+        identifier_value,
         min(sequence) as first_sequence,
         min(observed_at) as first_seen_at,
         max(observed_at) as last_seen_at,
-        count(*) as record_count,
-        min(identifier_check) as least_check,
-        max(identifier_check) as greatest_check
+        count(*) as record_count
     from observations
     where {{ is_reopened('identifier_key') }}
-    group by identifier_key
+    group by identifier_key, identifier_type, identifier_value
 ),
 
 typed as (
@@ -49,11 +52,6 @@ typed as (
     from seen
     left join types on seen.identifier_type = types.name
     left join fan_outs on seen.identifier_key = fan_outs.identifier_key
-    -- two values under one key: no number of persons could be right, so nothing is built
-    where case
-        when seen.least_check is not distinct from seen.greatest_check then true
-        else error('identity: two identifiers have the same 63-bit key ' || seen.identifier_key || '; see docs/identity.md, Keys')
-    end
 ),
 
 final as (
