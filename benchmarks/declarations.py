@@ -133,8 +133,9 @@ def together(con: duckdb.DuckDBPyConnection, models: dict[str, str], as_of: str)
     """All generated models, what is kept of them from run to run, and both histories."""
     History(con, "models/profiles/person_number.sql").run(as_of)
     run(con, models, as_of)
-    for path in ("models/tags/int_tags__stays.sql", "models/segments/int_segments__stays.sql"):
-        History(con, path).run(as_of)
+    for kind in ("tags", "segments"):
+        for model in ("begun", "begun_layout", "stays"):
+            History(con, f"models/{kind}/int_{kind}__{model}.sql").run(as_of)
 
 
 def apart(con: duckdb.DuckDBPyConnection, queries: dict[str, str]) -> None:

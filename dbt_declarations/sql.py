@@ -111,12 +111,23 @@ def kept_config(schema: str, persons: str) -> str:
     )
 
 
-def finish_kept(steps: str, columns: Sequence[str], last: str, *, schema: str, what: str) -> str:
+def finish_kept(
+    steps: str,
+    columns: Sequence[str],
+    last: str,
+    *,
+    schema: str,
+    what: str,
+    also: Sequence[str] = (),
+    declared: str = "",
+) -> str:
     """A dbt model that computes everybody's columns from `last` of the steps and writes those of whom anything has changed: a row has
-    the digest of its columns, and the `as_of` of the run that wrote it. Computing is cheap, writing is what takes the time."""
+    the digest of its columns, and the `as_of` of the run that wrote it. Computing is cheap, writing is what takes the time.
+    `also`: what else the digest is made from, without being a column; `declared`: what a change of writes everybody again."""
     listed = ", ".join(columns)
-    declared = hashlib.sha256(listed.encode()).hexdigest()[:16]
-    final = f"final as (select {listed}, hash({listed}, {text(declared)}) as digest, {AS_OF} as written_at from {last})"
+    version = hashlib.sha256(f"{listed}{declared}".encode()).hexdigest()[:16]
+    digested = ", ".join([*columns, *also, text(version)])
+    final = f"final as (select {listed}, hash({digested}) as digest, {AS_OF} as written_at from {last})"
     whole = finish(f"{steps}, {final} select * from final", schema=schema, what=what)
     head, body = whole.split("\n\n", 1)
     known = "anti join {{ this }} as kept on kept.person_id = final.person_id and kept.digest = final.digest"

@@ -72,6 +72,7 @@ def _digests(over: str, measures: Sequence[Measure], declared: str) -> str:
     return (
         f"with digests as (select facts.person_id, sum(hash({', '.join(parts)})) as facts_digest"
         f" from {ref(facts.model)} as facts{since_sessions(sessions)} where {' and '.join(known)} group by facts.person_id),"
-        f" final as (select digests.person_id, hash(digests.facts_digest, {text(declared)}) as digest from digests"
+        f" final as (select digests.person_id, md5_number_lower(digests.person_id) as person_number,"
+        f" hash(digests.facts_digest, {text(declared)}) as digest from digests"
         f" semi join {ref('audience')} as audience on audience.person_id = digests.person_id) select * from final"
     )
