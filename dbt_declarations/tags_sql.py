@@ -87,7 +87,7 @@ def _wide(tags: Sequence[CheckedTag]) -> str:
     columns += [name("__".join(LAST_SEEN)), *(name(c) for t in tags if (c := moment_column(t)))]
     # What histories compare is told by the digest alone, so it changes with aggregates, too, and with what as_of alone changes.
     also = [_digest_of(over) for over in fact_tables(tags)]
-    also += [name(f"tag__{t.name}") for t in tags if t.measure and (active(t.declaration) or _ages(t))]
+    also += [name(f"tag__{t.name}") for t in tags if t.measure and (_dated(t) or _ages(t))]
     what = "One row: a person with every tag that is not an aggregate. Who has the digest of the last run is not written again."
     return finish_kept(
         "with " + ",\n".join(ctes),
@@ -96,13 +96,18 @@ def _wide(tags: Sequence[CheckedTag]) -> str:
         schema="tags",
         what=what,
         also=also,
-        declared="/".join(f"{p.layout}" for p in parts(tags)),
+        declared="/".join(p.layout for p in parts(tags)),
     )
+
+
+def _dated(tag: CheckedTag) -> bool:
+    """Whether a tag holds on some days only."""
+    return tag.declaration is not None and active(tag.declaration) is not None
 
 
 def _ages(tag: CheckedTag) -> bool:
     """Whether days alone change what the history keeps of a tag over facts."""
-    return bool(tag.measure) and tag.measure[1].aggregate == "days_since" and kept(tag) == "values"
+    return tag.measure is not None and tag.measure[1].aggregate == "days_since" and kept(tag) == "values"
 
 
 def _digest_of(over: str) -> str:

@@ -24,10 +24,8 @@ from dbt_declarations.touched import fact_model
 
 _ROW = (
     ("person_id", "varchar"),
-    ("person_number", "ubigint"),
     ("tag", "varchar"),
     ("value", "varchar"),
-    ("kept_value", "varchar"),
     ("since_at", "timestamp"),
 )
 
@@ -58,8 +56,7 @@ def unpivoted(tags: Sequence[CheckedTag]) -> str:
         at = [sql for _, sql in parts]
         since = at[0] if len(at) == 1 else f"greatest({', '.join(at)})"
         selects.append(
-            f"select {table}.person_id, {table}.person_number, {text(tag.name)} as tag, {as_text(tag, value)} as value,"
-            f" {as_text(tag, value) if kept(tag) == 'values' else 'cast(null as varchar)'} as kept_value,"
+            f"select {table}.person_id, {text(tag.name)} as tag, {as_text(tag, value)} as value,"
             f" least({since}, {AS_OF}) as since_at from {source} {joins} where {assigned(tag, value)}"
         )
     return "\nunion all\n".join(selects) or constants(_ROW, [])

@@ -59,17 +59,15 @@ where not exists (select 1 from {{ this }})
 {% endif %}
 {%- endmacro %}
 
-{#- What a history began with, a row for each stay. -#}
-{% macro unpacked(begun, layout, entered_at) -%}
+{#- Rows of bits as a row for each name that holds; `columns`: what each row keeps of them. -#}
+{% macro unpacked(packed, layout, columns) -%}
 select
-    begun.person_number,
-    begun.recorded_number,
-    layout.name,
-    coalesce(begun.kept_values[layout.place], layout.said) as value,
-    begun.{{ entered_at }}
-from {{ begun }} as begun
-inner join {{ layout }} as layout on begun.part = layout.part
-where begun.bits[layout.word] & layout.mask <> 0
+    {% for column in columns %}packed.{{ column }},
+    {% endfor %}layout.name,
+    coalesce(packed.kept_values[layout.place], layout.said) as value
+from {{ packed }} as packed
+inner join {{ layout }} as layout on packed.part = layout.part
+where packed.bits[layout.word] & layout.mask <> 0
 {%- endmacro %}
 
 {#- When the history last recorded anything. Persons whose row of a wide table was written before have what their open stays say. -#}
@@ -186,7 +184,7 @@ stays as (
         begun.recorded_number,
         begun.{{ entered_at }},
         cast(null as timestamp) as {{ exited_at }}
-    from ({{ unpacked(begun, layout, entered_at) }}) as begun
+    from ({{ unpacked(begun, layout, ['person_number', 'recorded_number', entered_at]) }}) as begun
     anti join changes
         on begun.recorded_number = changes.recorded_number
         and begun.name = changes.{{ named['name'] }}

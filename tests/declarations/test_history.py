@@ -73,10 +73,6 @@ def fill(
     db.execute(
         "create or replace view int_segments__members as select * from member inner join person_number using (person_id)"
     )
-    kept = "case when tag = 'tier' then value end as kept_value"
-    db.execute(
-        f"create or replace view int_tags__tags_unpivoted as select *, {kept} from tagged inner join person_number using (person_id)"
-    )
     for views, parts in BITS.items():
         db.execute(f"create or replace view {views[0]} as {packed(parts)}")
         db.execute(f"create or replace view {views[1]} as {layout(parts)}")

@@ -30,13 +30,23 @@ handwritten as (
     where source = 'model'
 ),
 
+fitting as (
+    select packed.*
+    from {{ ref('int_segments__members_packed') }} as packed
+    semi join touched on packed.person_number = touched.person_number
+),
+
 members as (
+    select
+        unpacked.name as segment,
+        unpacked.person_number
+    from ({{ unpacked('fitting', ref('int_segments__layout'), ['person_number']) }}) as unpacked
+    union all
     select
         members.segment,
         members.person_number
     from {{ ref('int_segments__members') }} as members
-    where members.person_number in (select person_number from touched)
-        or members.segment in (select segment from handwritten)
+    where members.segment in (select segment from handwritten)
 ),
 
 settled as (
@@ -57,7 +67,7 @@ stays as (
         begun.person_number,
         begun.recorded_number,
         begun.entered_at
-    from ({{ unpacked('begun', ref('int_segments__begun_layout'), 'entered_at') }}) as begun
+    from ({{ unpacked('begun', ref('int_segments__begun_layout'), ['person_number', 'recorded_number', 'entered_at']) }}) as begun
     {% if is_incremental() %}
     anti join {{ this }} as changes
         on begun.recorded_number = changes.recorded_number

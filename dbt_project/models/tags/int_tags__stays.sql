@@ -21,15 +21,18 @@ with touched as materialized (
     ) }}
 ),
 
+tagged as (
+    select packed.*
+    from {{ ref('int_tags__tags_packed') }} as packed
+    semi join touched on packed.person_number = touched.person_number
+),
+
 assigned as (
     select
-        unpivoted.person_number,
-        unpivoted.tag,
-        unpivoted.kept_value as value
-    from {{ ref('int_tags__tags_unpivoted') }} as unpivoted
-    semi join touched on unpivoted.person_number = touched.person_number
-    inner join {{ ref('tag') }} as tags on unpivoted.tag = tags.tag
-    where tags.history <> 'none'
+        unpacked.person_number,
+        unpacked.name as tag,
+        unpacked.value
+    from ({{ unpacked('tagged', ref('int_tags__layout'), ['person_number']) }}) as unpacked
 ),
 
 -- of persons of whom nothing is to be compared, all stays are settled; of those who are nobody any more, none
@@ -52,7 +55,7 @@ stays as (
         begun.name as tag,
         begun.value,
         begun.assigned_at
-    from ({{ unpacked('begun', ref('int_tags__begun_layout'), 'assigned_at') }}) as begun
+    from ({{ unpacked('begun', ref('int_tags__begun_layout'), ['person_number', 'recorded_number', 'assigned_at']) }}) as begun
     {% if is_incremental() %}
     anti join {{ this }} as changes
         on begun.recorded_number = changes.recorded_number
