@@ -61,7 +61,7 @@ def _digests(over: str, measures: Sequence[Measure], declared: str) -> str:
     facts = FACTS[over]
     windows = sorted({m.selection.hours for m in measures if m.selection.hours})
     sessions = session_windows([m.selection for m in measures])
-    parts = [f"facts.{name(c)}" for c in columns_read(over, measures)]
+    parts = [f"facts.{name(c)}" for c in sorted({*columns_read(over, measures), *([facts.kind] if facts.kind else [])})]
     parts += [f"facts.{name(facts.at)} > {AS_OF} - interval {hours} hour" for hours in windows]
     parts += [f"facts.{name(facts.at)} >= sessions.{name(f'since_session_{n}')}" for n in sessions]
     asked = [kinds_asked_for(m.selection.where, facts) for m in measures]
