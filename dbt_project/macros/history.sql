@@ -104,10 +104,17 @@ where recorded_number <> person_number
 {% endif %}
 {%- endmacro %}
 
-{#- Persons of whom the run has to compare what is with what was recorded: who was written since, but not who has the very bits that
-the history began with and no change since. Who is in no row of the wide table any more is not among them. -#}
+{#- The first steps of a history's run: `touched`, persons of whom it has to compare what is with what was recorded, and `packed_now`,
+which has their bits. That is who was written since, but not who has the very bits that the history began with and no change since.
+Who is in no row of the wide table any more is not among them. -#}
 {% macro touched_persons(wide, packed, begun, entered_at, exited_at) -%}
-with written as (
+joined as (
+    select found.person_number
+    from ({{ joined_persons(exited_at, begun) }}) as found
+    semi join {{ wide }} as wide on found.person_number = wide.person_number
+),
+
+written as (
     select wide.person_number
     from {{ wide }} as wide
     anti join (
@@ -115,9 +122,12 @@ with written as (
         where {{ entered_at }} = {{ as_of() }}
     ) as just_begun on wide.person_number = just_begun.person_number
     where wide.written_at >= {{ recorded_until() }}
+    union
+    select person_number from joined
 ),
 
-found_now as (
+-- once, as it computes everybody's bits
+packed_now as materialized (
     select packed.*
     from {{ packed }} as packed
     semi join written on packed.person_number = written.person_number
@@ -129,22 +139,22 @@ began as (
     semi join written on begun.recorded_number = written.person_number
 ),
 
-found as (
-    select found_now.person_number
-    from found_now
+touched as materialized (
+    select packed_now.person_number
+    from packed_now
     anti join began
-        on found_now.person_number = began.recorded_number
-        and found_now.part = began.part
-        and found_now.bits = began.bits
-        and found_now.kept_values = began.kept_values
+        on packed_now.person_number = began.recorded_number
+        and packed_now.part = began.part
+        and packed_now.bits = began.bits
+        and packed_now.kept_values = began.kept_values
     union
     select began.recorded_number
     from began
-    anti join found_now
-        on began.recorded_number = found_now.person_number
-        and began.part = found_now.part
-        and began.bits = found_now.bits
-        and began.kept_values = found_now.kept_values
+    anti join packed_now
+        on began.recorded_number = packed_now.person_number
+        and began.part = packed_now.part
+        and began.bits = packed_now.bits
+        and began.kept_values = packed_now.kept_values
     {% if is_incremental() %}
     union
     select changes.recorded_number
@@ -152,12 +162,8 @@ found as (
     semi join written on changes.recorded_number = written.person_number
     {% endif %}
     union
-    select joined.person_number
-    from ({{ joined_persons(exited_at, begun) }}) as joined
-    semi join {{ wide }} as wide on joined.person_number = wide.person_number
+    select person_number from joined
 )
-
-select person_number from found
 {%- endmacro %}
 
 {#- The stays of a history by who the persons are now: of persons who have become one, stays that meet are one stay. What the history

@@ -17,12 +17,10 @@
     ],
 ) }}
 
-with touched as materialized (
-    {{ touched_persons(
-        ref('int_segments__person_evaluated'), ref('int_segments__members_packed'), ref('int_segments__begun'),
-        'entered_at', 'exited_at'
-    ) }}
-),
+with {{ touched_persons(
+    ref('int_segments__person_evaluated'), ref('int_segments__members_packed'), ref('int_segments__begun'),
+    'entered_at', 'exited_at'
+) }},
 
 -- segments in SQL are no columns of the wide table
 handwritten as (
@@ -31,9 +29,9 @@ handwritten as (
 ),
 
 fitting as (
-    select packed.*
-    from {{ ref('int_segments__members_packed') }} as packed
-    semi join touched on packed.person_number = touched.person_number
+    select packed_now.*
+    from packed_now
+    semi join touched on packed_now.person_number = touched.person_number
 ),
 
 members as (

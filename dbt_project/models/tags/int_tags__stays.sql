@@ -15,16 +15,14 @@
     ],
 ) }}
 
-with touched as materialized (
-    {{ touched_persons(
-        ref('int_tags__person_tagged'), ref('int_tags__tags_packed'), ref('int_tags__begun'), 'assigned_at', 'removed_at'
-    ) }}
-),
+with {{ touched_persons(
+    ref('int_tags__person_tagged'), ref('int_tags__tags_packed'), ref('int_tags__begun'), 'assigned_at', 'removed_at'
+) }},
 
 tagged as (
-    select packed.*
-    from {{ ref('int_tags__tags_packed') }} as packed
-    semi join touched on packed.person_number = touched.person_number
+    select packed_now.*
+    from packed_now
+    semi join touched on packed_now.person_number = touched.person_number
 ),
 
 assigned as (
