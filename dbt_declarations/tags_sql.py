@@ -51,15 +51,16 @@ def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
         what="One row: a person with all that tags are computed from.",
         materialized="view",
     )
-    models[WIDE] = _wide(tags)
+    told = parts(tags)
+    models[WIDE] = _wide(tags, "/".join(part.layout for part in told))
     views = {
         "int_tags__tags_unpivoted": (unpivoted(tags), "One row: a person and a tag."),
         "person_tags": (person_tags(tags), "One row: a person, one column per tag."),
-        "int_tags__tags_packed": (packed(parts(tags)), "One row: a person and a table with tags, as bits."),
+        "int_tags__tags_packed": (packed(told), "One row: a person and a table with tags, as bits."),
     }
     for model, (select, what) in views.items():
         models[model] = finish(select, schema="tags", what=what, materialized="view")
-    models["int_tags__layout"] = finish(layout(parts(tags)), schema="tags", what="One row: a tag and the bit it is.")
+    models["int_tags__layout"] = finish(layout(told), schema="tags", what="One row: a tag and the bit it is.")
     models["tag"] = finish(_catalogue(tags), schema="tags", what="One row: a tag.")
     models["tag_wecom"] = finish(
         _wecom(tags), schema="tags", what="One row: a tag of the WeCom library that stands for a manual tag's value."
@@ -76,7 +77,7 @@ def _gathered(tags: Sequence[CheckedTag]) -> str:
     return "with " + ",\n".join(ctes) + "\nselect * from final"
 
 
-def _wide(tags: Sequence[CheckedTag]) -> str:
+def _wide(tags: Sequence[CheckedTag], layouts: str) -> str:
     ctes = [f"layer_0 as (select * from {ref(GATHERED)})"]
     layers = tag_layers(list(tags))
     for position, layer in enumerate(layers, start=1):
@@ -96,7 +97,7 @@ def _wide(tags: Sequence[CheckedTag]) -> str:
         schema="tags",
         what=what,
         also=also,
-        declared="/".join(p.layout for p in parts(tags)),
+        declared=layouts,
     )
 
 
