@@ -16,7 +16,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -133,8 +133,9 @@ def together(con: duckdb.DuckDBPyConnection, models: dict[str, str], as_of: str)
     """All generated models, what is kept of them from run to run, and both histories."""
     History(con, "models/profiles/person_number.sql").run(as_of)
     run(con, models, as_of)
-    for path in ("models/tags/int_tags__stays.sql", "models/segments/int_segments__stays.sql"):
-        History(con, path).run(as_of)
+    for kind in ("tags", "segments"):
+        for model in ("begun", "begun_layout", "stays"):
+            History(con, f"models/{kind}/int_{kind}__{model}.sql").run(as_of)
 
 
 def apart(con: duckdb.DuckDBPyConnection, queries: dict[str, str]) -> None:
@@ -143,8 +144,14 @@ def apart(con: duckdb.DuckDBPyConnection, queries: dict[str, str]) -> None:
         con.execute(f"create or replace table t_{name} as {query}")
         value = ", value" if not name.startswith("segment") else ""
         con.execute(
-            f"create or replace table h_{name} as select person_id{value}, timestamp '{AS_OF}' as assigned_at from t_{name}"
+            f"create or replace table h_{name} as select person_id{value}, timestamp '{AS_OF}' as assigned_at,"
+            f" cast(null as timestamp) as removed_at from t_{name}"
         )
+
+
+def _rows(names: Iterable[str]) -> str:
+    """How many rows the histories of these have, one table each."""
+    return " + ".join(f"(select count(*) from h_{name})" for name in names)
 
 
 def counted(con: duckdb.DuckDBPyConnection) -> dict[str, float]:
@@ -222,8 +229,12 @@ def measure(persons: int, events: int, folder: Path, memory: str) -> dict[str, A
     ours = timed(lambda: together(con, models, AS_OF))
     _say("one table each")
     theirs = timed(lambda: apart(con, {n: q for entries in declared.values() for n, (_, q) in entries.items()}))
+    for path in ("tags/tag_history", "segments/segment_membership"):
+        History(con, f"models/{path}.sql").run(AS_OF)
     same = con.execute(
-        "select (select count(*) from int_segments__members where segment = 'segment_007') = (select count(*) from t_segment_007)"
+        f"select ({_rows(declared['segments'])}) = (select count(*) from segment_membership) and"
+        f" ({_rows(n for n in declared['tags'] if n.startswith('rule'))}) = (select count(*) from tag_history where tag like 'rule%')"
+        " and (select count(*) from int_segments__members where segment = 'segment_007') = (select count(*) from t_segment_007)"
         " and (select count(*) from person_tags where rule_042) = (select count(*) from t_rule_042)"
         " and (select round(sum(trait_021), 3) from person_tags) is not distinct from (select round(sum(value), 3) from t_trait_021)"
     ).fetchall()

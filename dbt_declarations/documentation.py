@@ -9,8 +9,9 @@ from typing import Any
 from dbt_declarations.properties import properties_file
 from dbt_declarations.scores import CheckedScore
 from dbt_declarations.segments import CheckedSegment
+from dbt_declarations.tag_columns import data_type
 from dbt_declarations.tags import CheckedTag
-from dbt_declarations.tags_sql import CATALOGUE, data_type
+from dbt_declarations.tags_sql import CATALOGUE
 
 Documents = dict[Path, str]
 _PERSON = ("person_id", "varchar", "Person.")
@@ -72,9 +73,13 @@ def _tags(tags: Sequence[CheckedTag]) -> list[dict[str, Any]]:
         ),
         _model("int_tags__person_gathered", "What tags are computed from. One row is one person.", [_PERSON]),
         _model(
-            "int_tags__person_tagged", "The wide pass: each tag and since when. One row is one person.", key=_PERSON
+            "int_tags__person_tagged",
+            "The wide pass: each tag that is not an aggregate over facts. One row is one person.",
+            key=_PERSON,
         ),
         _model("int_tags__tags_unpivoted", "Tags that say something. One row is one person and tag.", [_PERSON]),
+        _model("int_tags__tags_packed", "Tags with a history, as bits. One row is one person and table of tags."),
+        _model("int_tags__layout", "Which bit stands for which tag. One row is one tag with a history."),
     ]
     models += [
         _model(
@@ -138,6 +143,8 @@ def _segments(segments: Sequence[CheckedSegment]) -> list[dict[str, Any]]:
             columns,
             key=_PERSON,
         ),
+        _model("int_segments__members_packed", "Who is in which declared segment, as bits. One row is one person."),
+        _model("int_segments__layout", "Which bit stands for which segment. One row is one declared segment."),
         _model(
             "int_segments__members", "Who is in which segment at as_of. One row is one segment and person.", [_PERSON]
         ),

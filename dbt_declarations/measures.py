@@ -29,14 +29,14 @@ class Selection:
         """How far back facts can count; None: without end."""
         return self.window_days * 24 if self.window_days else self.window_hours
 
-    def condition(self, at: str) -> str:
-        """The SQL condition over one fact; never null."""
+    def condition(self, at: str, facts: Facts) -> str:
+        """The SQL condition over one fact of the kinds that are asked for; never null."""
         parts = [f"{name(at)} > {AS_OF} - interval {self.hours} hour"] if self.hours else []
         if self.window_sessions:
             parts.append(
                 f"{name(at)} >= coalesce({name(f'since_session_{self.window_sessions}')}, timestamp '0001-01-01')"
             )
-        if self.where is not None:
+        if self.where is not None and not is_a_kind(self.where, facts):
             parts.append(f"coalesce({render(self.where)}, false)")
         return " and ".join(parts) or "true"
 
@@ -72,6 +72,11 @@ def measure_type(aggregate: str, of: Type | None) -> Type:
     return of or "null"
 
 
+def is_a_kind(where: Typed, facts: Facts) -> bool:
+    """Whether a condition asks for kinds of facts and for nothing else."""
+    return not isinstance(where.sql.unnest(), exp.And) and bool(kinds_asked_for(where, facts))
+
+
 def kinds_asked_for(where: Typed | None, facts: Facts) -> tuple[str, ...]:
     """The only values of the facts' kind that a condition can be true for, in order; empty when it does not say."""
     if where is None or facts.kind is None:
@@ -92,12 +97,14 @@ def kinds_asked_for(where: Typed | None, facts: Facts) -> tuple[str, ...]:
 
 
 def columns_read(over: str, measures: Sequence[Measure], points: Sequence[DecayedPoints] = ()) -> list[str]:
-    """The columns of facts that aggregates are made from, in order."""
+    """The columns of facts that aggregates are made from, in order; without the kind where it says only which facts count."""
     facts = FACTS[over]
     typed = [m.of for m in measures if m.of] + [
-        w for w in (*(m.selection.where for m in measures), *(p.selection.where for p in points)) if w
+        w
+        for w in (*(m.selection.where for m in measures), *(p.selection.where for p in points))
+        if w and not is_a_kind(w, facts)
     ]
-    own = {facts.at, *facts.key, *([facts.kind] if facts.kind else [])}
+    own = {facts.at, *facts.key}
     return sorted(own | {column.name for t in typed for column in t.sql.find_all(exp.Column) if column.name != AS_OF})
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dbt_declarations.graph import layers
 from dbt_declarations.kinds import Segment
 from dbt_declarations.kinds.segments import HOLDOUT
-from dbt_declarations.scope import AS_OF
+from dbt_declarations.packed import Bit, Part, layout, packed
 from dbt_declarations.segments import CheckedSegment, uses
 from dbt_declarations.sql import constants, finish, finish_kept, name, ref, render, text, while_active
 from dbt_declarations.wide import NUMBER, base
@@ -45,6 +45,15 @@ def segment_models(segments: Sequence[CheckedSegment], handwritten: Sequence[str
             schema="segments",
             what="One row: a segment and a person in it at as_of.",
             materialized="view",
+        ),
+        "int_segments__members_packed": finish(
+            packed(_parts(segments)),
+            schema="segments",
+            what="One row: a person and the declared segments they are in, as bits.",
+            materialized="view",
+        ),
+        "int_segments__layout": finish(
+            layout(_parts(segments)), schema="segments", what="One row: a declared segment and the bit it is."
         ),
         "segment": finish(_catalogue(segments, handwritten), schema="segments", what="One row: a segment."),
     }
@@ -159,20 +168,26 @@ def _buckets(percent: float) -> int:
 
 def _members(segments: Sequence[CheckedSegment], handwritten: Sequence[str]) -> str:
     selects = [
-        f"select {text(n)} as segment, person_id, person_number, written_at from {ref(WIDE)} where {name(n)}"
+        f"select {text(n)} as segment, person_id, person_number from {ref(WIDE)} where {name(n)}"
         for s in segments
         for n in (s.segment.name, *s.segment.parts)
     ]
     selects += [
-        f"select distinct {text(n)} as segment, members.person_id, md5_number_lower(members.person_id) as person_number,"
-        f" {AS_OF} as written_at from {ref(f'segment_{n}')} as members"
+        f"select distinct {text(n)} as segment, members.person_id, md5_number_lower(members.person_id) as person_number"
+        f" from {ref(f'segment_{n}')} as members"
         f" inner join {ref('audience')} as audience on audience.person_id = members.person_id"
         for n in sorted(handwritten)
     ]
     return "\nunion all\n".join(selects) or constants(
-        (("segment", "varchar"), ("person_id", "varchar"), ("person_number", "ubigint"), ("written_at", "timestamp")),
-        [],
+        (("segment", "varchar"), ("person_id", "varchar"), ("person_number", "ubigint")), []
     )
+
+
+def _parts(segments: Sequence[CheckedSegment]) -> list[Part]:
+    """All declared segments and their parts as bits."""
+    own = sorted(n for s in segments for n in (s.segment.name, *s.segment.parts))
+    bits = tuple(Bit(n, f"wide.{name(n)}") for n in own)
+    return [Part("declared", bits, f"{ref(WIDE)} as wide", "wide.person_number")] if bits else []
 
 
 def _catalogue(segments: Sequence[CheckedSegment], handwritten: Sequence[str]) -> str:

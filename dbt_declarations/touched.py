@@ -61,7 +61,7 @@ def _digests(over: str, measures: Sequence[Measure], declared: str) -> str:
     facts = FACTS[over]
     windows = sorted({m.selection.hours for m in measures if m.selection.hours})
     sessions = session_windows([m.selection for m in measures])
-    parts = [f"facts.{name(c)}" for c in columns_read(over, measures)]
+    parts = [f"facts.{name(c)}" for c in sorted({*columns_read(over, measures), *([facts.kind] if facts.kind else [])})]
     parts += [f"facts.{name(facts.at)} > {AS_OF} - interval {hours} hour" for hours in windows]
     parts += [f"facts.{name(facts.at)} >= sessions.{name(f'since_session_{n}')}" for n in sessions]
     asked = [kinds_asked_for(m.selection.where, facts) for m in measures]
@@ -72,6 +72,7 @@ def _digests(over: str, measures: Sequence[Measure], declared: str) -> str:
     return (
         f"with digests as (select facts.person_id, sum(hash({', '.join(parts)})) as facts_digest"
         f" from {ref(facts.model)} as facts{since_sessions(sessions)} where {' and '.join(known)} group by facts.person_id),"
-        f" final as (select digests.person_id, hash(digests.facts_digest, {text(declared)}) as digest from digests"
+        f" final as (select digests.person_id, md5_number_lower(digests.person_id) as person_number,"
+        f" hash(digests.facts_digest, {text(declared)}) as digest from digests"
         f" semi join {ref('audience')} as audience on audience.person_id = digests.person_id) select * from final"
     )

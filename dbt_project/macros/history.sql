@@ -43,14 +43,47 @@ an identifier (models/identity/person_identifier.sql), so who has that identifie
     {% endif %}
 {%- endmacro %}
 
-{#- When the history last recorded anything. Persons whose row of a wide table was written before have what their open stays say. As a
-variable: a condition with a constant is tested where the wide table is read, before its columns become rows. -#}
-{% macro remember_recorded(entered_at, exited_at) -%}
-    {% if is_incremental() %}
-        set variable recorded_until = (
-            select coalesce(greatest(max({{ entered_at }}), max({{ exited_at }})), timestamp '-infinity') from {{ this }}
+{#- A history begins with a row of bits for each person (`begun`: person_number, recorded_number, part, bits, kept_values, one time):
+what is `packed` in the run in which nothing was recorded yet. Later runs add a row for each change, to another table. -#}
+{% macro begin_with(packed, entered_at) -%}
+select
+    packed.person_number,
+    packed.person_number as recorded_number,
+    packed.part,
+    packed.bits,
+    packed.kept_values,
+    {{ as_of() }} as {{ entered_at }}
+from {{ packed }} as packed
+{% if is_incremental() %}
+where not exists (select 1 from {{ this }})
+{% endif %}
+{%- endmacro %}
+
+{#- Rows of bits as a row for each name that holds; `columns`: what each row keeps of them. -#}
+{% macro unpacked(packed, layout, columns) -%}
+select
+    {% for column in columns %}packed.{{ column }},
+    {% endfor %}layout.name,
+    coalesce(packed.kept_values[layout.place], layout.said) as value
+from {{ packed }} as packed
+inner join {{ layout }} as layout on packed.part = layout.part
+where packed.bits[layout.word] & layout.mask <> 0
+{%- endmacro %}
+
+{#- When the history last recorded anything. Persons whose row of a wide table was written before have what their open stays say. -#}
+{% macro remember_recorded(entered_at, exited_at, begun) -%}
+    set variable recorded_until = (
+        select coalesce(max(last_at), timestamp '-infinity')
+        from (
+            select max({{ entered_at }}) as last_at
+            from {{ begun }}
+            {% if is_incremental() %}
+            union all
+            select greatest(max({{ entered_at }}), max({{ exited_at }})) as last_at
+            from {{ this }}
+            {% endif %}
         )
-    {% endif %}
+    )
 {%- endmacro %}
 
 {% macro recorded_until() -%}
@@ -58,26 +91,110 @@ cast(getvariable('recorded_until') as timestamp)
 {%- endmacro %}
 
 {#- Persons with stays of somebody who has become one with them: they may part again, so these are compared in every run. -#}
-{% macro joined_persons(exited_at) -%}
-select distinct person_number
+{% macro joined_persons(exited_at, begun) -%}
+select person_number
+from {{ begun }}
+where recorded_number <> person_number
+{% if is_incremental() %}
+union
+select person_number
 from {{ this }}
 where recorded_number <> person_number
     and {{ exited_at }} is null
+{% endif %}
 {%- endmacro %}
 
-{#- Persons of whom nothing is to be compared. Who is in no row of the wide table any more is not among them. -#}
-{% macro settled(wide, exited_at) -%}
-select person_number
-from {{ wide }}
-where written_at < {{ recorded_until() }}
-    and person_number not in ({{ joined_persons(exited_at) }})
+{#- The first steps of a history's run: `touched`, persons of whom it has to compare what is with what was recorded, and `packed_now`,
+which has their bits. That is who was written since, but not who has the very bits that the history began with and no change since.
+Who is in no row of the wide table any more is not among them. -#}
+{% macro touched_persons(wide, packed, begun, entered_at, exited_at) -%}
+joined as (
+    select found.person_number
+    from ({{ joined_persons(exited_at, begun) }}) as found
+    semi join {{ wide }} as wide on found.person_number = wide.person_number
+),
+
+written as (
+    select wide.person_number
+    from {{ wide }} as wide
+    anti join (
+        select * from {{ begun }}
+        where {{ entered_at }} = {{ as_of() }}
+    ) as just_begun on wide.person_number = just_begun.person_number
+    where wide.written_at >= {{ recorded_until() }}
+    union
+    select person_number from joined
+),
+
+-- once, as it computes everybody's bits
+packed_now as materialized (
+    select packed.*
+    from {{ packed }} as packed
+    semi join written on packed.person_number = written.person_number
+),
+
+began as (
+    select begun.*
+    from {{ begun }} as begun
+    semi join written on begun.recorded_number = written.person_number
+),
+
+touched as materialized (
+    select packed_now.person_number
+    from packed_now
+    anti join began
+        on packed_now.person_number = began.recorded_number
+        and packed_now.part = began.part
+        and packed_now.bits = began.bits
+        and packed_now.kept_values = began.kept_values
+    union
+    select began.recorded_number
+    from began
+    anti join packed_now
+        on began.recorded_number = packed_now.person_number
+        and began.part = packed_now.part
+        and began.bits = packed_now.bits
+        and began.kept_values = packed_now.kept_values
+    {% if is_incremental() %}
+    union
+    select changes.recorded_number
+    from {{ this }} as changes
+    semi join written on changes.recorded_number = written.person_number
+    {% endif %}
+    union
+    select person_number from joined
+)
 {%- endmacro %}
 
-{#- The stays of a history by who the persons are now: of persons who have become one, stays that meet are one stay. -#}
-{% macro stays_of_persons(history, keys, entered_at, exited_at) -%}
+{#- The stays of a history by who the persons are now: of persons who have become one, stays that meet are one stay. What the history
+began with counts where no change of it has been recorded. `named`: columns of the history for the name and the value of a bit. -#}
+{% macro stays_of_persons(history, begun, layout, named, entered_at, exited_at) -%}
+{%- set keys = named.values() | list -%}
 {%- set keyed = keys | join(', ') -%}
-with stays as (
+with changes as (
     select * from {{ history }}
+),
+
+stays as (
+    select
+        {{ keyed }},
+        person_number,
+        recorded_number,
+        {{ entered_at }},
+        {{ exited_at }}
+    from changes
+    union all
+    select
+        {% for column, key in named.items() %}begun.{{ column }} as {{ key }},
+        {% endfor %}begun.person_number,
+        begun.recorded_number,
+        begun.{{ entered_at }},
+        cast(null as timestamp) as {{ exited_at }}
+    from ({{ unpacked(begun, layout, ['person_number', 'recorded_number', entered_at]) }}) as begun
+    anti join changes
+        on begun.recorded_number = changes.recorded_number
+        and begun.name = changes.{{ named['name'] }}
+        and begun.{{ entered_at }} = changes.{{ entered_at }}
 ),
 
 -- persons with stays of several; all others have each stay as it was recorded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,18 @@ import jinja2
 from tests.declarations.scratch import in_order, runnable
 
 PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
+MACROS = ("history.sql", "engine/compression.sql")
+
+
+@dataclass
+class Adapter:
+    """Says which of the macros of a name is that of DuckDB, as dbt's adapter does."""
+
+    macros: Callable[[], Any]
+
+    def dispatch(self, name: str) -> Any:
+        """The macro."""
+        return getattr(self.macros(), f"duckdb__{name}")
 
 
 @dataclass
@@ -38,10 +51,13 @@ class History:
             "this": f'"{self.table}"',
             "var": lambda _, default: default,
             "config": lambda **given: self.config.update(given) or "",
+            "return": lambda value: value,
+            "adapter": Adapter(lambda: macros),
         }
         environment = jinja2.Environment(undefined=jinja2.StrictUndefined)  # noqa: S701  (SQL, not HTML)
         environment.globals.update(globals_)
-        macros = environment.from_string((PROJECT / "macros" / "history.sql").read_text(encoding="utf-8")).module
+        texts = [(PROJECT / "macros" / path).read_text(encoding="utf-8") for path in MACROS]
+        macros = environment.from_string("\n".join(texts)).module
         environment.globals.update({n: m for n, m in vars(macros).items() if callable(m)})
         text = self.sql or (PROJECT / self.path).read_text(encoding="utf-8")
         select = environment.from_string(text).render()
@@ -55,6 +71,7 @@ class History:
                 self.con.execute(statement)
         if not exists:
             self.con.execute(f'create table "{self.table}" as {select}')
+            self._after(environment)
             return
         self.con.execute(f"create or replace temp table fresh as {select}")
         keys = self.config.get("unique_key", ())
@@ -62,6 +79,11 @@ class History:
         if key:
             self.con.execute(f'delete from "{self.table}" where ({key}) in (select ({key}) from fresh)')
         self.con.execute(f'insert into "{self.table}" by name select * from fresh')
+        self._after(environment)
+
+    def _after(self, environment: jinja2.Environment) -> None:
+        if "post_hook" in self.config:
+            self.con.execute(environment.from_string(self.config["post_hook"]).render())
 
 
 def run(con: duckdb.DuckDBPyConnection, models: dict[str, str], as_of: str) -> None:

@@ -126,7 +126,7 @@ def test_history_of_segments_over_runs(root: Path) -> None:
     """Repeated runs change nothing, a full refresh keeps the history, an earlier as_of forgets what came later."""
     folder = root / "dbt_project"
     (folder / "models/segments").mkdir()
-    for name in ("int_segments__stays", "segment_membership"):
+    for name in ("int_segments__begun", "int_segments__begun_layout", "int_segments__stays", "segment_membership"):
         shutil.copy(REAL / f"models/segments/{name}.sql", folder / f"models/segments/{name}.sql")
     shutil.copy(REAL / "models/profiles/person_number.sql", folder / "models/profiles/person_number.sql")
     shutil.copy(REAL / "macros/history.sql", folder / "macros/history.sql")
@@ -163,6 +163,7 @@ def test_history_of_segments_over_runs(root: Path) -> None:
         members.write_text("\n".join(["person_id", *sorted(people)]) + "\n", encoding="utf-8")
         result = dbt(root, "run", "--vars", f"as_of: {as_of}", *options,
                      "--select", "person person_identifier person_number audience segment segment_test int_segments__person_evaluated int_segments__members"
+                     " int_segments__members_packed int_segments__layout int_segments__begun int_segments__begun_layout"
                      " int_segments__stays segment_membership")  # fmt: skip
         assert result.returncode == 0, result.stdout[-3000:]
         runs = [r for r in runs if r[0] < as_of] + [(as_of, people, options)]

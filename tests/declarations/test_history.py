@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from dbt_declarations.packed import Bit, Part, layout, packed
 from tests.declarations.runs import History
 
 SEEDS = range(int(os.environ.get("CDP_TEST_HISTORIES", "5")))
@@ -51,29 +52,30 @@ def fill(
     insert(db, "tagged", tagged)
     History(db, "models/profiles/person_number.sql").run("")
     wide = {
-        "int_tags__person_tagged": "select person_id, list_sort(list(tag || value)) as told from tagged group by all",
-        "int_segments__person_evaluated": "select person_id, list_sort(list(segment)) as told from member where segment = 'a' group by all",
+        "int_tags__person_tagged": "select person_id, max(value) filter (tag = 'tier') as tier,"
+        " coalesce(bool_or(tag = 'orders'), false) as orders from person left join tagged using (person_id) group by all",
+        "int_segments__person_evaluated": "select person_id, coalesce(bool_or(segment = 'a'), false) as a"
+        " from person left join member using (person_id) group by all",
     }
     for table, told in wide.items():
-        db.execute(f"create table if not exists {table} (person_number ubigint, digest ubigint, written_at timestamp)")
-        db.execute(
-            f"create or replace temp table fresh as select person_number, hash(told) as digest, ?::timestamp as written_at"
-            f" from person inner join person_number using (person_id) left join ({told}) using (person_id)",
-            [day],
-        )
+        fresh = (
+            "select person_number, columns(* exclude (person_id, person_number)),"
+            " hash(columns(* exclude (person_id, person_number))) as digest,"
+            f" timestamp '{day}' as written_at from ({told}) inner join person_number using (person_id)"
+        ).replace("hash(columns(", "hash(*columns(")
+        db.execute(f"create table if not exists {table} as {fresh} limit 0")
         # as models keep them: only who is new or has changed is written
+        db.execute(f"create or replace temp table fresh as {fresh}")
         db.execute(f"delete from {table} where person_number not in (select person_number from fresh)")
         db.execute(f"delete from fresh where (person_number, digest) in (select (person_number, digest) from {table})")
         db.execute(f"delete from {table} where person_number in (select person_number from fresh)")
         db.execute(f"insert into {table} from fresh")
-    joined = "member inner join person_number using (person_id) inner join int_segments__person_evaluated using (person_number)"
-    by_hand = f"case when segment = 'b' then timestamp '{day}' else written_at end as written_at"
-    db.execute(f"create or replace view int_segments__members as select * replace ({by_hand}) from {joined}")
-    kept = "case when tag = 'tier' then value end as kept_value"
-    tagged_now = (
-        "tagged inner join person_number using (person_id) inner join int_tags__person_tagged using (person_number)"
+    db.execute(
+        "create or replace view int_segments__members as select * from member inner join person_number using (person_id)"
     )
-    db.execute(f"create or replace view int_tags__tags_unpivoted as select *, {kept} from {tagged_now}")
+    for views, parts in BITS.items():
+        db.execute(f"create or replace view {views[0]} as {packed(parts)}")
+        db.execute(f"create or replace view {views[1]} as {layout(parts)}")
 
 
 def insert(db: duckdb.DuckDBPyConnection, table: str, rows: list[Any]) -> None:
@@ -109,7 +111,21 @@ def replayed(runs: list[tuple[str, dict[str, set[str]], set[Any]]]) -> list[tupl
     return [tuple(map(str, (*key, person, *stay))) for (key, person), listed in found.items() for stay in listed]
 
 
+BITS = {
+    ("int_tags__tags_packed", "int_tags__layout"): [
+        Part(
+            "profile",
+            (Bit("orders", "wide.orders"), Bit("tier", "wide.tier is not null", "wide.tier")),
+            "int_tags__person_tagged as wide",
+            "wide.person_number",
+        )
+    ],
+    ("int_segments__members_packed", "int_segments__layout"): [
+        Part("declared", (Bit("a", "wide.a"),), "int_segments__person_evaluated as wide", "wide.person_number")
+    ],
+}
 MODELS = (
+    *(f"models/{kind}/int_{kind}__{model}.sql" for kind in ("segments", "tags") for model in ("begun", "begun_layout")),
     "models/segments/int_segments__stays.sql",
     "models/tags/int_tags__stays.sql",
     "models/segments/segment_membership.sql",

@@ -4,7 +4,8 @@
 -- that no two persons share one is tested. Persons who have become somebody else stay, because their history does.
 {{ config(
     materialized='incremental', incremental_strategy='append', on_schema_change='fail',
-    full_refresh=var('reset_person_numbers', false)
+    full_refresh=var('reset_person_numbers', false),
+    pre_hook="{{ pack_strings(false) }}", post_hook="{{ pack_strings(true) }}"
 ) }}
 
 with persons as (

@@ -3,7 +3,7 @@
 -- History is made run by run, so this is a model that cannot be rebuilt from the others. A run at as_of first takes back
 -- what was recorded at or after as_of, then tells whose the stays are now, then records who entered and who left.
 -- `--full-refresh` keeps the history; `--vars 'reset_segment_history: true'` gives it up.
--- depends_on: {{ ref('int_segments__person_evaluated') }}, {{ ref('segment') }}
+-- What the first run found is in int_segments__begun; a stay of it is a row here when it has ended.
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
@@ -13,40 +13,77 @@
     pre_hook=[
         "{{ take_back('entered_at', 'exited_at') }}",
         "{{ carry_along() }}",
-        "{{ remember_recorded('entered_at', 'exited_at') }}",
+        "{{ remember_recorded('entered_at', 'exited_at', ref('int_segments__begun')) }}",
     ],
 ) }}
 
-with members as (
-    select
-        segment,
-        person_number
-    from {{ ref('int_segments__members') }}
-    {% if is_incremental() %}
-    where written_at >= {{ recorded_until() }}
-    union all
-    select
-        others.segment,
-        others.person_number
-    from {{ ref('int_segments__members') }} as others
-    semi join ({{ joined_persons('exited_at') }}) as joined on others.person_number = joined.person_number
-    where others.written_at < {{ recorded_until() }}
-    {% endif %}
+with {{ touched_persons(
+    ref('int_segments__person_evaluated'), ref('int_segments__members_packed'), ref('int_segments__begun'),
+    'entered_at', 'exited_at'
+) }},
+
+-- segments in SQL are no columns of the wide table
+handwritten as (
+    select segment from {{ ref('segment') }}
+    where source = 'model'
 ),
 
-{% if is_incremental() %}
+fitting as (
+    select packed_now.*
+    from packed_now
+    semi join touched on packed_now.person_number = touched.person_number
+),
+
+members as (
+    select
+        unpacked.name as segment,
+        unpacked.person_number
+    from ({{ unpacked('fitting', ref('int_segments__layout'), ['person_number']) }}) as unpacked
+    union all
+    select
+        members.segment,
+        members.person_number
+    from {{ ref('int_segments__members') }} as members
+    where members.segment in (select segment from handwritten)
+),
+
+settled as (
+    select wide.person_number
+    from {{ ref('int_segments__person_evaluated') }} as wide
+    anti join touched on wide.person_number = touched.person_number
+),
+
+begun as (
+    select begun.*
+    from {{ ref('int_segments__begun') }} as begun
+    anti join settled on begun.person_number = settled.person_number
+),
+
 stays as (
-    select stays.*
+    select
+        begun.name as segment,
+        begun.person_number,
+        begun.recorded_number,
+        begun.entered_at
+    from ({{ unpacked('begun', ref('int_segments__begun_layout'), ['person_number', 'recorded_number', 'entered_at']) }}) as begun
+    {% if is_incremental() %}
+    anti join {{ this }} as changes
+        on begun.recorded_number = changes.recorded_number
+        and begun.name = changes.segment
+        and begun.entered_at = changes.entered_at
+    union all
+    select
+        stays.segment,
+        stays.person_number,
+        stays.recorded_number,
+        stays.entered_at
     from {{ this }} as stays
     where stays.exited_at is null
         and (
-            stays.person_number not in ({{ settled(ref('int_segments__person_evaluated'), 'exited_at') }})
-            -- segments in SQL are no columns of the wide table
-            or stays.segment in (
-                select segment from {{ ref('segment') }}
-                where source = 'model'
-            )
+            stays.person_number not in (select person_number from settled)
+            or stays.segment in (select segment from handwritten)
         )
+    {% endif %}
 ),
 
 -- also for a person who is in through the stay of somebody who has become one with them: they may part again
@@ -71,20 +108,10 @@ final as (
         cast(null as timestamp) as exited_at
     from entered
     union all
-    select * replace ({{ as_of() }} as exited_at)
+    select
+        *,
+        {{ as_of() }} as exited_at
     from exited
 )
-{% else %}
--- nothing was recorded yet: everybody enters
-final as (
-    select
-        segment,
-        person_number,
-        person_number as recorded_number,
-        {{ as_of() }} as entered_at,
-        cast(null as timestamp) as exited_at
-    from members
-)
-{% endif %}
 
 select * from final

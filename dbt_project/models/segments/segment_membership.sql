@@ -3,4 +3,7 @@
 -- depends_on: {{ ref('segment') }}
 {{ config(materialized='view') }}
 
-{{ stays_of_persons(ref('int_segments__stays'), ['segment'], 'entered_at', 'exited_at') }}
+{{ stays_of_persons(
+    ref('int_segments__stays'), ref('int_segments__begun'), ref('int_segments__begun_layout'), {'name': 'segment'},
+    'entered_at', 'exited_at'
+) }}

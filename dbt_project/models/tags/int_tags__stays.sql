@@ -1,7 +1,7 @@
 -- Which tags persons had, and have, as the runs recorded it. One row is one stay of a tag on a person as they were known then,
 -- of each value where the tag's `history` says values; removed_at is null while it stays.
+-- What the first run found is in int_tags__begun; a stay of it is a row here when it has ended.
 -- Made run by run like int_segments__stays; `--vars 'reset_tag_history: true'` gives the history up.
--- depends_on: {{ ref('int_tags__person_tagged') }}
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
@@ -11,39 +11,65 @@
     pre_hook=[
         "{{ take_back('assigned_at', 'removed_at') }}",
         "{{ carry_along() }}",
-        "{{ remember_recorded('assigned_at', 'removed_at') }}",
+        "{{ remember_recorded('assigned_at', 'removed_at', ref('int_tags__begun')) }}",
     ],
 ) }}
 
-with unpivoted as (
-    select * from {{ ref('int_tags__tags_unpivoted') }}
-    {% if is_incremental() %}
-    where written_at >= {{ recorded_until() }}
-    union all
-    select others.*
-    from {{ ref('int_tags__tags_unpivoted') }} as others
-    semi join ({{ joined_persons('removed_at') }}) as joined on others.person_number = joined.person_number
-    where others.written_at < {{ recorded_until() }}
-    {% endif %}
+with {{ touched_persons(
+    ref('int_tags__person_tagged'), ref('int_tags__tags_packed'), ref('int_tags__begun'), 'assigned_at', 'removed_at'
+) }},
+
+tagged as (
+    select packed_now.*
+    from packed_now
+    semi join touched on packed_now.person_number = touched.person_number
 ),
 
 assigned as (
     select
-        unpivoted.person_number,
-        unpivoted.tag,
-        unpivoted.kept_value as value
-    from unpivoted
-    inner join {{ ref('tag') }} as tags on unpivoted.tag = tags.tag
-    where tags.history <> 'none'
+        unpacked.person_number,
+        unpacked.name as tag,
+        unpacked.value
+    from ({{ unpacked('tagged', ref('int_tags__layout'), ['person_number']) }}) as unpacked
 ),
 
-{% if is_incremental() %}
+-- of persons of whom nothing is to be compared, all stays are settled; of those who are nobody any more, none
+settled as (
+    select wide.person_number
+    from {{ ref('int_tags__person_tagged') }} as wide
+    anti join touched on wide.person_number = touched.person_number
+),
+
+begun as (
+    select begun.*
+    from {{ ref('int_tags__begun') }} as begun
+    anti join settled on begun.person_number = settled.person_number
+),
+
 stays as (
-    select stays.*
+    select
+        begun.person_number,
+        begun.recorded_number,
+        begun.name as tag,
+        begun.value,
+        begun.assigned_at
+    from ({{ unpacked('begun', ref('int_tags__begun_layout'), ['person_number', 'recorded_number', 'assigned_at']) }}) as begun
+    {% if is_incremental() %}
+    anti join {{ this }} as changes
+        on begun.recorded_number = changes.recorded_number
+        and begun.name = changes.tag
+        and begun.assigned_at = changes.assigned_at
+    union all
+    select
+        stays.person_number,
+        stays.recorded_number,
+        stays.tag,
+        stays.value,
+        stays.assigned_at
     from {{ this }} as stays
-    anti join ({{ settled(ref('int_tags__person_tagged'), 'removed_at') }}) as settled
-        on stays.person_number = settled.person_number
+    anti join settled on stays.person_number = settled.person_number
     where stays.removed_at is null
+    {% endif %}
 ),
 
 -- one join does for all but the stays of persons who have become somebody else
@@ -119,22 +145,13 @@ final as (
     from entered
     union all
     select
-        *,
+        person_number,
+        recorded_number,
+        tag,
+        value,
+        assigned_at,
         {{ as_of() }} as removed_at
     from removed
 )
-{% else %}
--- nothing was recorded yet: everything begins
-final as (
-    select
-        person_number,
-        person_number as recorded_number,
-        tag,
-        value,
-        {{ as_of() }} as assigned_at,
-        cast(null as timestamp) as removed_at
-    from assigned
-)
-{% endif %}
 
 select * from final

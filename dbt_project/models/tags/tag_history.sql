@@ -2,4 +2,7 @@
 -- values; removed_at is null while it stays.
 {{ config(materialized='view') }}
 
-{{ stays_of_persons(ref('int_tags__stays'), ['tag', 'value'], 'assigned_at', 'removed_at') }}
+{{ stays_of_persons(
+    ref('int_tags__stays'), ref('int_tags__begun'), ref('int_tags__begun_layout'), {'name': 'tag', 'value': 'value'},
+    'assigned_at', 'removed_at'
+) }}

@@ -1,0 +1,84 @@
+"""Writes the views that tell of tags: one column a tag, one row a tag, and the rows of bits that their history begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dbt_declarations.packed import Bit, Part
+from dbt_declarations.scope import AS_OF
+from dbt_declarations.sql import constants, name, ref, text
+from dbt_declarations.tag_columns import (
+    WIDE,
+    as_text,
+    assigned,
+    fact_alias,
+    fact_join,
+    fact_tables,
+    fact_value,
+    kept,
+    moments_of,
+    rests_on,
+)
+from dbt_declarations.tags import CheckedTag
+from dbt_declarations.touched import fact_model
+
+_ROW = (
+    ("person_id", "varchar"),
+    ("tag", "varchar"),
+    ("value", "varchar"),
+    ("since_at", "timestamp"),
+)
+
+
+def values_of(tags: Sequence[CheckedTag]) -> dict[str, str]:
+    """The SQL of each tag's value: from the wide table as `wide`, or from aggregates under their aliases."""
+    moments = moments_of(tags)
+    return {t.name: fact_value(t, moments[t.name]) if t.measure else f"wide.{name(f'tag__{t.name}')}" for t in tags}
+
+
+def person_tags(tags: Sequence[CheckedTag]) -> str:
+    """The select with a column per tag."""
+    columns = "".join(f", {value} as {name(n)}" for n, value in values_of(tags).items())
+    joins = " ".join(fact_join(over, "wide", "person_number") for over in fact_tables(tags))
+    return f"select wide.person_id{columns} from {ref(WIDE)} as wide {joins}"
+
+
+def unpivoted(tags: Sequence[CheckedTag]) -> str:
+    """The select with a row per person and tag that says something; since when at most as_of."""
+    values, rests = values_of(tags), rests_on(tags)
+    selects = []
+    for tag in tags:
+        value, parts = values[tag.name], rests[tag.name]
+        table = fact_alias(tag.measure[0]) if tag.measure else "wide"
+        source = f"{ref(fact_model(tag.measure[0]))} as {table}" if tag.measure else f"{ref(WIDE)} as wide"
+        further = sorted({over for over, _ in parts if over} if not tag.measure else ())
+        joins = " ".join(fact_join(over, "wide", "person_number") for over in further)
+        at = [sql for _, sql in parts]
+        since = at[0] if len(at) == 1 else f"greatest({', '.join(at)})"
+        selects.append(
+            f"select {table}.person_id, {text(tag.name)} as tag, {as_text(tag, value)} as value,"
+            f" least({since}, {AS_OF}) as since_at from {source} {joins} where {assigned(tag, value)}"
+        )
+    return "\nunion all\n".join(selects) or constants(_ROW, [])
+
+
+def parts(tags: Sequence[CheckedTag]) -> list[Part]:
+    """Tags with a history as bits: those of the wide table, and those over each table of facts."""
+    values = values_of(tags)
+    found = []
+    for over in (None, *fact_tables(tags)):
+        own = [t for t in tags if (t.measure[0] if t.measure else None) == over and kept(t) != "none"]
+        alias = fact_alias(over) if over else "wide"
+        bits = tuple(_bit(t, values[t.name]) for t in own)
+        if bits:
+            source = f"{ref(fact_model(over) if over else WIDE)} as {alias}"
+            found.append(Part(over or "profile", bits, source, f"{alias}.person_number"))
+    return found
+
+
+def _bit(tag: CheckedTag, value: str) -> Bit:
+    if kept(tag) != "values":
+        return Bit(tag.name, assigned(tag, value))
+    if tag.type == "boolean":
+        return Bit(tag.name, assigned(tag, value), said="true")
+    return Bit(tag.name, assigned(tag, value), as_text(tag, value))

@@ -1,0 +1,18 @@
+-- Which bit of the rows that the history of tags began with stands for which tag. One row is one tag.
+-- Declarations change, what was recorded does not: it is the layout of the run in which nothing was recorded yet.
+-- depends_on: {{ ref('int_tags__begun') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    on_schema_change='fail',
+    full_refresh=var('reset_tag_history', false)
+) }}
+
+with final as (
+    select * from {{ ref('int_tags__layout') }}
+    {% if is_incremental() %}
+    where part not in (select part from {{ this }})
+    {% endif %}
+)
+
+select * from final
