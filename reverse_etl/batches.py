@@ -9,6 +9,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from reverse_etl.catalog import ResolvedSync
+from reverse_etl.destination import TableRows
+from reverse_etl.ledger_codec import numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,18 +36,25 @@ def portions(operations: pa.Table, resolved: ResolvedSync) -> Iterator[Portion]:
         if total:
             yield Portion(0, total, 0)
         return
-    phases, kinds = operations["phase"].to_numpy(), operations["kind"].to_numpy()
+    phases, kinds = numbers(operations["phase"]), numbers(operations["kind"])
     starts = [0, *(int(at) + 1 for at in (phases[1:] != phases[:-1]).nonzero()[0]), total] if total else [0]
+    # How often the operation has changed up to each row: as often at both ends of a batch that has only one.
+    changes = [0, *(kinds[1:] != kinds[:-1]).cumsum().tolist()]
+    names: dict[int, str] = {}
     for begin, end in pairwise(starts):
+        phase = int(phases[begin]) if total else 0
         for start, stop in _cut(operations, begin, end, limits.rows, limits.bytes, bool(limits.group_by)):
-            found = kinds[start:stop]
-            operation = operations["operation"][start].as_py() if found.min() == found.max() else ""
-            yield Portion(start, stop - start, int(phases[begin]), operation)
+            operation = ""
+            if changes[start] == changes[stop - 1]:
+                at = changes[start]
+                operation = names[at] if at in names else names.setdefault(at, operations["operation"][start].as_py())
+            yield Portion(start, stop - start, phase, operation)
 
 
-def idempotency_key(sync: str, number: int, content: bytes) -> str:
+def idempotency_key(sync: str, number: int, rows: TableRows) -> str:
     """Of a batch that is sent for the first time. The number makes it another one when the same rows are wanted again."""
-    return hashlib.sha256(f"{sync}\0{number}\0".encode() + content).hexdigest()
+    told = "\0".join([sync, str(number), *sorted(rows.operations), *rows.keys, *rows.texts])
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _cut(
@@ -64,7 +73,7 @@ def _cut(
     # Bytes before each edge.
     weights = None
     if most_bytes is not None:
-        weights = np.concatenate(([0], np.cumsum(operations["size"].to_numpy()[begin:end])))[edges - begin]
+        weights = np.concatenate(([0], np.cumsum(numbers(operations["size"])[begin:end])))[edges - begin]
     start, last = 0, len(edges) - 1
     while start < last:
         stop = min(start + most, last)

@@ -17,7 +17,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from cdp.errors import CdpError
-from reverse_etl import ledger_codec as codec
 from reverse_etl import messages
 from reverse_etl.batches import Portion, idempotency_key, portions
 from reverse_etl.catalog import ResolvedSync
@@ -54,8 +53,9 @@ class _Job:
     """A batch on its way. `refused`: rows of it that lost their consent since it was written down, and are not sent."""
 
     batch: Intended
+    table: pa.Table
     rows: TableRows
-    refused: dict[str, Outcome]
+    refused: dict[str, Outcome] = field(default_factory=dict)
     answer: Answer = field(default_factory=lambda: Answer(Result()))
 
 
@@ -128,11 +128,11 @@ class Delivering:
             intended = self._intend(window, tables, {})
         if self._overlaps:
             self._collect()
-        for table, batch in zip(tables, intended, strict=True):
-            if not table.num_rows:
-                continue
-            going, refused = self.gate.check(table) if self.gate.moved() else (table, {})
-            self._under_way.append(_Job(batch, TableRows(going, batch.operation), refused))
+        for job in intended:
+            if self.gate.moved():
+                going, job.refused = self.gate.check(job.table)
+                job.rows = TableRows(going, job.batch.operation)
+        self._under_way = intended
         # Each thread takes the next batch by itself: to hand them over one by one costs as much as a small call.
         waiting = deque(job for job in self._under_way if len(job.rows))
         under_way = min(self.resolved.spec.concurrency, len(waiting))
@@ -167,22 +167,21 @@ class Delivering:
 
     def _intend(
         self, window: Sequence[Portion], tables: Sequence[pa.Table], noted: dict[int, list[Message]]
-    ) -> list[Intended]:
+    ) -> list[_Job]:
         """Close the window before and open this one, in one transaction."""
         intended = []
         is_snapshot = self.resolved.object.delivery == "snapshot"
-        for position, (portion, table) in enumerate(zip(window, tables, strict=True)):
-            rows = (_changing(table) if is_snapshot else table).select(BATCH_COLUMNS)
-            number, content = self._next + position, codec.pack(rows, portion.operation)
-            key = idempotency_key(self.name, number, content)
-            intended.append(Intended(number, rows, key, content, portion.operation))
+        for number, (portion, table) in enumerate(zip(window, tables, strict=True), start=self._next):
+            going = TableRows(table, portion.operation)
+            changing = _changing(table) if is_snapshot else table
+            if changing.num_rows:
+                meant = TableRows(changing, portion.operation) if is_snapshot else going
+                key = idempotency_key(self.name, number, meant)
+                batch = Intended(number, changing.select(BATCH_COLUMNS), key, portion.operation)
+                intended.append(_Job(batch, table, going))
         self._next += len(tables)
         self.ledger.advance(
-            self.name,
-            self.run_id,
-            settle=self._settled,
-            intend=[batch for batch in intended if batch.rows.num_rows],
-            messages=noted,
+            self.name, self.run_id, settle=self._settled, intend=[job.batch for job in intended], messages=noted
         )
         self._settled = []
         return intended

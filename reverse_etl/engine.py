@@ -20,6 +20,7 @@ from cdp.settings import Settings
 from reverse_etl import alerts, catalog, masking, messages, recover
 from reverse_etl import delivery_log as log
 from reverse_etl.catalog import ResolvedSync
+from reverse_etl.changes import SENT
 from reverse_etl.consent import ConsentGate
 from reverse_etl.deliver import Delivering, Delivery
 from reverse_etl.destination import (
@@ -32,7 +33,6 @@ from reverse_etl.destination import (
     connection_of,
 )
 from reverse_etl.destination_spec import Rate
-from reverse_etl.diff import SENT
 from reverse_etl.errors import BlastRadiusError, ForeignStateError, PausedError, PlanMovedError
 from reverse_etl.ledger import Ledger
 from reverse_etl.pace import Pace

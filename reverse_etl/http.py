@@ -16,6 +16,7 @@ import httpx
 
 from reverse_etl.destination_spec import DestinationSpec
 from reverse_etl.pace import Pace, TryAgain
+from reverse_etl.response import Response
 from reverse_etl.wire import Transport, transport_for
 
 # httpx logs whole URLs, and some vendors want secrets in theirs.
@@ -25,10 +26,10 @@ _NEVER_REACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 _KEPT_URLS = 100
 
-Judge = Callable[[httpx.Response], None]
+Judge = Callable[[Response], None]
 
 
-def judge_status(response: httpx.Response) -> None:
+def judge_status(response: Response) -> None:
     """Raise TryAgain on the statuses that HTTP defines as passing. 429 and 503 are refusals before any effect."""
     if response.status_code in (423, 425, 429, 477, 503):
         code = "rate_limit" if response.status_code in (429, 477) else "unavailable"
@@ -37,7 +38,7 @@ def judge_status(response: httpx.Response) -> None:
         raise TryAgain(f"status {response.status_code}", retry_after(response), effect_unknown=True)
 
 
-def retry_after(response: httpx.Response) -> float | None:
+def retry_after(response: Response) -> float | None:
     """Seconds of a Retry-After header, which may be a number or a date (RFC 9110, section 10.2.3)."""
     return seconds_until(response.headers.get("Retry-After", ""))
 
@@ -99,7 +100,7 @@ class Http:
         judge: Judge = judge_status,
         token: bool = True,
         repeatable: bool = True,
-    ) -> httpx.Response:
+    ) -> Response:
         """One call, repeated while `judge` raises TryAgain. Raises UnavailableError when the budget is used up.
 
         No reason carries the URL or the answer's text: both may hold secrets or personal data. A call that is not
@@ -108,7 +109,7 @@ class Http:
         url = self._url(path).copy_merge_params(params) if params else self._url(path)
         body, kind = _body(json, content)
 
-        def attempt() -> httpx.Response:
+        def attempt() -> Response:
             sent = {**kind, **self._headers, **(headers or {})}
             with_token = token and self._fetch is not None
             if with_token:
@@ -117,7 +118,7 @@ class Http:
                 response = self._transport(url).call(method, url, sent, body)
             except _NEVER_REACHED as error:
                 raise TryAgain(type(error).__name__) from None
-            except httpx.TransportError as error:
+            except (httpx.TransportError, httpx.DecodingError) as error:
                 # The request may have arrived and been applied before the answer was lost.
                 raise TryAgain(type(error).__name__, effect_unknown=True) from None
             if response.status_code == 401 and with_token and self._renewed(sent["Authorization"]):
@@ -137,6 +138,8 @@ class Http:
     def _transport(self, url: httpx.URL) -> Transport:
         """To the host of an address: the vendor's, or the one that gives tokens."""
         origin = (url.scheme, url.host, url.port)
+        if (found := self._transports.get(origin)) is not None:
+            return found
         with self._lock:
             if origin not in self._transports:
                 self._transports[origin] = transport_for(url, _authorities, self._connections, self._timeout)

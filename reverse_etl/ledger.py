@@ -22,8 +22,8 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from cdp.settings import Settings
+from reverse_etl import ledger_batches, ledger_write
 from reverse_etl import ledger_codec as codec
-from reverse_etl import ledger_write
 from reverse_etl.destination import Outcome, Result
 from reverse_etl.ledger_open import holding, open_ledger
 from reverse_etl.ledger_rows import Intended, Message, Settled
@@ -137,8 +137,8 @@ class Ledger(LedgerState, LedgerViews):
             lost = con.execute(
                 select(batch).where(batch.c.sync == sync, batch.c.status == "intended").order_by(batch.c.number)
             ).all()
-            for each in lost:
-                rows = codec.unpack(each.content)
+            for each, table in ledger_batches.read(con, sync, lost):
+                rows = table.slice(each.start, each.row_count)
                 unknown = Settled(Intended(each.number, rows, each.idempotency_key), Result())
                 ledger_write.note_open_rows(con, sync, each.run_id, [unknown])
             con.execute(
@@ -180,7 +180,7 @@ class Ledger(LedgerState, LedgerViews):
         """Close doubts of an earlier batch: key -> what decided it. Rows that stay in doubt keep it open."""
         with self._writing() as con:
             found = con.execute(select(batch).where(batch.c.sync == sync, batch.c.number == number)).one()
-            rows = codec.unpack(found.content)
+            rows = ledger_batches.rows_of(con, sync, found)
             others, single = codec.unpack_outcomes(found.outcomes)
             outcomes: dict[str, Outcome] = {}
             for position, key in enumerate(rows["key"].to_pylist()):
@@ -255,9 +255,10 @@ def _unsent(number: int, outcomes: Mapping[str, Outcome]) -> Settled:
     """A batch of rows that have nothing but a key and an outcome."""
     import pyarrow as pa
 
-    columns = {name: [""] * len(outcomes) for name in codec.BATCH_COLUMNS}
+    columns = {name: [""] * len(outcomes) for name in codec.BATCH_COLUMNS if name != "digest"}
     columns |= {"key": list(outcomes), "operation": ["none"] * len(outcomes), "effect": ["none"] * len(outcomes)}
     rows = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    rows = rows.append_column("digest", pa.nulls(len(outcomes), pa.uint64())).select(codec.BATCH_COLUMNS)
     return Settled(Intended(number, rows, ""), Result(outcomes))
 
 

@@ -1,4 +1,4 @@
-"""How the ledger packs rows: batches and parts of the state as Arrow streams, outcomes as a short JSON text."""
+"""How the ledger packs rows: those of batches and parts of the state as Arrow streams, outcomes as a short JSON text."""
 
 from __future__ import annotations
 
@@ -12,39 +12,48 @@ from reverse_etl.destination import Outcome, Result
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Columns of a packed batch, all text. `effect`: what success does to the state (set, unset, none); `wire`: the payload as
-# it is sent, where that differs; `into`: of a merge, the payload of the object that stays.
-BATCH_COLUMNS = ("key", "operation", "effect", "payload", "wire", "into", "person", "consent_record")
+# Columns of packed rows, text but for `digest` (a number, of the values that the payload was made of). `effect`: what success
+# does to the state (set, unset, none); `wire`: the payload as it is sent, where that differs; `into`: of a merge, the payload
+# of the object that stays.
+BATCH_COLUMNS = ("key", "operation", "effect", "payload", "digest", "wire", "into", "person", "consent_record")
 
 _NO_ANSWER = Outcome("in_doubt", "the run ended before the outcome was known", "no_answer")
 
 
-def pack(rows: pa.Table, operation: str = "") -> bytes:
-    """A batch's rows, without columns that have no value. All columns as they are would take three times as long.
-
-    `operation`: the one of all rows, where there is one. It and its effect are then said once.
-    """
-    said = {"operation": operation, "effect": rows["effect"][0].as_py()} if operation and rows.num_rows else {}
+def pack(rows: pa.Table) -> bytes:
+    """Rows of batches, without columns that have no value."""
     pairs = zip(rows.column_names, rows.columns, strict=True)
-    kept = [name for name, column in pairs if name not in said and column.null_count < rows.num_rows]
-    return _written(rows.select(kept).replace_schema_metadata(said))
+    kept = [name for name, column in pairs if column.null_count < rows.num_rows]
+    # In one piece: it may have been put together out of many, each of which would be packed for itself.
+    return _written(rows.select(kept).combine_chunks())
 
 
 def unpack(content: bytes) -> pa.Table:
-    """A batch's rows, with all of BATCH_COLUMNS. Raises pyarrow.ArrowInvalid when the bytes are none."""
+    """Packed rows, with all of BATCH_COLUMNS. Raises pyarrow.ArrowInvalid when the bytes are none."""
     import pyarrow as pa
 
     rows = _read(content)
-    said = {name.decode(): value.decode() for name, value in (rows.schema.metadata or {}).items()}
-    columns = {}
-    for name in BATCH_COLUMNS:
-        if name in said:
-            columns[name] = pa.array([said[name]] * rows.num_rows, pa.string())
-        elif name in rows.column_names:
-            columns[name] = rows[name]
-        else:
-            columns[name] = pa.nulls(rows.num_rows, pa.string())
-    return pa.table(columns)
+    for name in set(BATCH_COLUMNS) - set(rows.column_names):
+        rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.uint64() if name == "digest" else pa.string()))
+    return rows.select(BATCH_COLUMNS)
+
+
+def numbers(column: pa.ChunkedArray) -> Any:
+    """A column of whole numbers without nulls as a numpy array, straight from its buffer.
+
+    pyarrow's own conversions between its arrays and Python's import pandas, which takes longer than a plan of a small sync.
+    """
+    import numpy as np
+
+    pieces = [np.frombuffer(c.buffers()[1], c.type.to_pandas_dtype())[c.offset :][: len(c)] for c in column.chunks]
+    return np.concatenate(pieces) if pieces else np.empty(0, np.int64)
+
+
+def column_of(values: Any) -> pa.Array:
+    """A numpy array of whole numbers as a column, see `numbers`."""
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
 
 
 def pack_part(rows: pa.Table) -> tuple[bytes, int]:
@@ -81,15 +90,6 @@ def unpack_outcomes(text: str | None) -> tuple[Outcome, Mapping[int, Outcome]]:
     told: dict[str, Any] = json.loads(text)
     rows = {int(position): Outcome(*each) for position, each in told.get("rows", {}).items()}
     return Outcome(*told["others"]), rows
-
-
-def statuses(text: str | None, row_count: int) -> list[str]:
-    """What became of each row of a batch, in one word."""
-    others, single = unpack_outcomes(text)
-    found: list[str] = [others.status] * row_count
-    for position, outcome in single.items():
-        found[position] = outcome.status
-    return found
 
 
 def with_outcomes(rows: pa.Table, text: str | None) -> pa.Table:

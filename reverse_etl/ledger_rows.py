@@ -14,13 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Intended:
-    """A batch that is about to be sent. `content`: the rows packed, where somebody has done that already; `operation`: the one
-    of all rows, where that is known."""
+    """A batch that is about to be sent. `operation`: the one of all rows, where that is known."""
 
     number: int
     rows: pa.Table
     idempotency_key: str
-    content: bytes = b""
     operation: str = ""
 
 

@@ -1,12 +1,13 @@
 """The acknowledged state: a base in parts, and the batches since. Read set-based by DuckDB; folded when it pays.
 
-`known` (view) has one row a key that the destination holds or may hold: key, payload_hash (null: nothing acknowledged),
-batch, position (where its payload is in the base; null: in `settled`), in_doubt, doubtful_payload.
+`known` (view) has one row a key that the destination holds or may hold: key, digest of what is acknowledged, batch (null:
+nothing is acknowledged), position (where its payload is in the base; null: in `settled`), in_doubt, doubtful_payload.
 `held_payload(key, payload, person)` (made on demand, for chosen rows) has what was acknowledged.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from sqlalchemy import func, insert, or_, select, update
 from sqlalchemy.engine import Connection, Engine, Row
 from sqlalchemy.exc import DatabaseError
 
+from reverse_etl import ledger_batches
 from reverse_etl import ledger_codec as codec
 from reverse_etl.ledger_open import damaged
 from reverse_etl.ledger_tables import batch, control, run, state_part
@@ -29,27 +31,30 @@ _PART_ROWS = 131_072
 _FOLD_ROWS = 50_000
 _FOLD_SHARE = 0.2
 
+# What the state asks of a row's outcome, as numbers.
+_STATUS = {"succeeded": 1, "in_doubt": 2}
+
 _KNOWN = """
 create or replace temp table settled as
 select
   key, max(number) as batch, arg_max(effect, number) as effect, arg_max(payload, number) as payload,
-  md5(arg_max(payload, number)) as payload_hash, arg_max(person, number) as person
+  arg_max(digest, number) as digest, arg_max(person, number) as person
 from journal_rows
-where status = 'succeeded' and effect <> 'none' and not is_folded
+where status = 1 and effect <> 'none' and is_folded = 0
 group by key;
 create or replace temp table doubtful as
 select journal_rows.key, arg_max(journal_rows.payload, journal_rows.number) as payload
 from journal_rows left join settled on settled.key = journal_rows.key
-where journal_rows.status = 'in_doubt' and (settled.batch is null or settled.batch < journal_rows.number)
+where journal_rows.status = 2 and (settled.batch is null or settled.batch < journal_rows.number)
 group by journal_rows.key;
 create or replace temp view held as
-select key, payload_hash, batch, position from base_index
+select key, digest, batch, position from base_index
 where not exists (select 1 from settled where settled.key = base_index.key)
 union all
-select key, payload_hash, batch, null from settled where effect = 'set';
+select key, digest, batch, null from settled where effect = 'set';
 create or replace temp view known as
 select
-  coalesce(held.key, doubtful.key) as key, held.payload_hash, held.batch, held.position,
+  coalesce(held.key, doubtful.key) as key, held.digest, held.batch, held.position,
   doubtful.key is not null as in_doubt, doubtful.payload as doubtful_payload
 from held full outer join doubtful on doubtful.key = held.key;
 """
@@ -97,7 +102,7 @@ class LedgerState:
         wanted = con.sql(
             f"select position, key from {chosen} where position is not null order by position"
         ).to_arrow_table()
-        positions, mine = wanted["position"].to_numpy(), state_part.c.sync == sync
+        positions, mine = codec.numbers(wanted["position"]), state_part.c.sync == sync
         sizes = select(state_part.c.part, state_part.c.row_count).where(mine).order_by(state_part.c.part)
         query = select(state_part.c.part, state_part.c.payloads, state_part.c.payloads_checksum).where(mine)
         parts, start, begin = [], 0, 0
@@ -108,7 +113,7 @@ class LedgerState:
                     if end > begin:
                         found = ledger.execute(query.where(state_part.c.part == each.part)).one()
                         rows = codec.unpack_part(found.payloads, found.payloads_checksum, found.part)
-                        parts.append(rows.take(positions[begin:end] - start))
+                        parts.append(rows.take(codec.column_of(positions[begin:end] - start)))
                     start, begin = start + each.row_count, end
         except (DatabaseError, pa.ArrowInvalid, OSError, ValueError) as error:
             raise damaged(f"state of {sync}", str(error).splitlines()[0]) from None
@@ -129,7 +134,7 @@ class LedgerState:
             """
             select journal_rows.number, journal_rows.key, settled.batch
             from journal_rows inner join settled on settled.key = journal_rows.key and settled.batch > journal_rows.number
-            where journal_rows.status = 'in_doubt'
+            where journal_rows.status = 2
             order by 1, 2
             """
         ).fetchall()
@@ -146,11 +151,11 @@ class LedgerState:
             found = ledger.execute(
                 select(batch).where(batch.c.sync == sync, batch.c.status == "in_doubt").order_by(batch.c.number)
             ).all()
-        several = []
-        for each in found:
-            rows = codec.with_outcomes(codec.unpack(each.content), each.outcomes)
-            doubtful = rows.filter(pc.equal(rows["status"], "in_doubt"))
-            several.append(Doubt(int(each.number), each.idempotency_key, rows, doubtful, each.intended_at))
+            several = []
+            for each, table in ledger_batches.read(ledger, sync, found):
+                rows = codec.with_outcomes(table.slice(each.start, each.row_count), each.outcomes)
+                doubtful = rows.filter(pc.equal(rows["status"], "in_doubt"))
+                several.append(Doubt(int(each.number), each.idempotency_key, rows, doubtful, each.intended_at))
         return several
 
     def fold(self, sync: str, *, always: bool = False) -> bool:
@@ -174,7 +179,7 @@ class LedgerState:
                 self.load_payloads(con, sync, "held")
                 rows = con.sql(
                     """
-                    select held.key, held.payload_hash, held.batch, held_payload.payload, held_payload.person
+                    select held.key, held.digest, held.batch, held_payload.payload, held_payload.person
                     from held inner join held_payload on held_payload.key = held.key
                     order by held.key
                     """
@@ -182,7 +187,7 @@ class LedgerState:
             ledger.execute(state_part.delete().where(state_part.c.sync == sync))
             for part, start in enumerate(range(0, rows.num_rows, _PART_ROWS)):
                 piece = rows.slice(start, _PART_ROWS)
-                entries, entries_checksum = codec.pack_part(piece.select(["key", "payload_hash", "batch"]))
+                entries, entries_checksum = codec.pack_part(piece.select(["key", "digest", "batch"]))
                 payloads, payloads_checksum = codec.pack_part(piece.select(["payload", "person"]))
                 ledger.execute(
                     insert(state_part).values(
@@ -207,6 +212,7 @@ class LedgerState:
                     batch.c.run_id.in_(logged),
                 )
             )
+            ledger_batches.drop_unused(ledger, sync, through)
         return True
 
     @staticmethod
@@ -218,30 +224,41 @@ class LedgerState:
         query = select(*columns).where(state_part.c.sync == sync).order_by(state_part.c.part)
         tables = [codec.unpack_part(row.entries, row.entries_checksum, row.part) for row in ledger.execute(query)]
         if not tables:
-            tables.append(_empty(("key", "payload_hash")).append_column("batch", pa.array([], pa.int64())))
+            tables.append(_empty(("key", "digest", "batch")))
         index = pa.concat_tables(tables)
-        return index.append_column("position", pa.array(np.arange(index.num_rows)))
+        return index.append_column("position", codec.column_of(np.arange(index.num_rows)))
 
     @staticmethod
     def _journal(ledger: Connection, sync: str) -> pa.Table:
-        """Rows of the batches since the base, and of older ones that are in doubt."""
+        """Rows of the batches since the base, and of older ones that are in doubt, with number and status of their batch."""
+        import numpy as np
         import pyarrow as pa
 
-        columns = ("key", "effect", "payload", "person")
+        columns = ("key", "effect", "payload", "digest", "person")
         folded = ledger.scalar(select(control.c.folded_through).where(control.c.sync == sync)) or 0
-        tables, numbers, status = [_empty(columns)], [], []
-        for row in ledger.execute(
-            select(batch.c.number, batch.c.content, batch.c.outcomes)
+        found = ledger.execute(
+            select(*ledger_batches.PLACE, batch.c.outcomes)
             .where(batch.c.sync == sync, or_(batch.c.number > folded, batch.c.status != "settled"))
             .order_by(batch.c.number)
-        ):
-            rows = codec.unpack(row.content).select(columns)
-            tables.append(rows)
-            numbers += [int(row.number)] * rows.num_rows
-            status += codec.statuses(row.outcomes, rows.num_rows)
-        journal = pa.concat_tables(tables).append_column("status", pa.array(status, pa.string()))
-        journal = journal.append_column("number", pa.array(numbers, pa.int64()))
-        return journal.append_column("is_folded", pa.array([number <= folded for number in numbers], pa.bool_()))
+        ).all()
+        # Neighbours that are packed together stay together: table, start, end.
+        spans: list[tuple[pa.Table, int, int]] = []
+        status: list[np.ndarray] = []
+        for each, table in ledger_batches.read(ledger, sync, found):
+            start, end = each.start, each.start + each.row_count
+            if spans and spans[-1][0] is table and spans[-1][2] == start:
+                start = spans.pop()[1]
+            spans.append((table, start, end))
+            others, single = codec.unpack_outcomes(each.outcomes)
+            status.append(np.full(each.row_count, _STATUS.get(others.status, 0), np.int8))
+            for position, outcome in single.items():
+                status[-1][position] = _STATUS.get(outcome.status, 0)
+        number = np.repeat([each.number for each in found], [each.row_count for each in found]).astype(np.int64)
+        tables = [table.slice(start, end - start).select(columns) for table, start, end in spans]
+        journal = pa.concat_tables([_empty(columns), *tables])
+        journal = journal.append_column("status", codec.column_of(np.concatenate([np.empty(0, np.int8), *status])))
+        journal = journal.append_column("number", codec.column_of(number))
+        return journal.append_column("is_folded", codec.column_of((number <= folded).astype(np.int8)))
 
 
 def control_of(ledger: Connection, sync: str) -> Row[Any]:
@@ -253,7 +270,8 @@ def control_of(ledger: Connection, sync: str) -> Row[Any]:
     return found
 
 
-def _empty(columns: tuple[str, ...]) -> pa.Table:
+def _empty(columns: Sequence[str]) -> pa.Table:
     import pyarrow as pa
 
-    return pa.table({name: pa.array([], pa.string()) for name in columns})
+    kinds = {"digest": pa.uint64(), "batch": pa.int64()}
+    return pa.table({name: pa.nulls(0, kinds.get(name, pa.string())) for name in columns})

@@ -1,14 +1,15 @@
 """Tables of the ledger. SQLite by default, Postgres when set; nothing here is special to either.
 
-What was sent is kept batch by batch, each batch one row with its rows packed (`ledger_codec`): a batch is written down
-before it is sent and its outcomes after, and a row for each of its rows would cost more than the sending itself.
+What was sent is kept batch by batch: a batch is written down before it is sent and its outcomes after. The rows of batches
+that are written down together are packed together (`ledger_codec`): a row for each of them would cost more than the sending
+itself, and packed batch by batch they would cost ten times as much.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, Index, Integer, LargeBinary, MetaData, Table, Text
 
-VERSION = "3"
+VERSION = "4"
 # SQLite's application_id, so that a file of another program is known at once. "CDPl".
 APPLICATION_ID = 0x4344506C
 
@@ -67,8 +68,10 @@ batch = Table(
     Column("row_count", Integer, nullable=False),
     # The same when the same rows are sent again after a crash.
     Column("idempotency_key", Text, nullable=False, default=""),
-    # Rows as they were sent, never changed; and what became of them, null before the first answer.
-    Column("content", LargeBinary, nullable=False),
+    # Its rows: `row_count` from `start` on of those packed under the number `packed`. Never changed.
+    Column("packed", BigInteger, nullable=False),
+    Column("start", Integer, nullable=False),
+    # What became of them; null before the first answer.
     Column("outcomes", Text),
     Column("intended_at", DateTime, nullable=False),
     Column("settled_at", DateTime),
@@ -76,7 +79,16 @@ batch = Table(
     Index("sync_batch_status", "sync", "status"),
 )
 
-# Acknowledged state up to control.folded_through, in parts: what every plan compares (key, hash, batch), and what it needs of
+# Rows of the batches that were written down in one step, under the number of the first of them.
+content = Table(
+    "sync_content",
+    metadata,
+    Column("sync", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("rows", LargeBinary, nullable=False),
+)
+
+# Acknowledged state up to control.folded_through, in parts: what every plan compares (key, digest, batch), and what it needs of
 # the rows that differ (payload, person), row by row in the same order.
 state_part = Table(
     "sync_state_part",

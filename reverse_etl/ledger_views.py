@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select, text, update
 from sqlalchemy.engine import Engine
 
+from reverse_etl import ledger_batches, masking
 from reverse_etl import ledger_codec as codec
-from reverse_etl import masking
 from reverse_etl.ledger_rows import OpenRow, RunRecord
 from reverse_etl.ledger_state import control_of
 from reverse_etl.ledger_tables import alert, batch, control, message, open_row, run
@@ -136,8 +136,9 @@ class LedgerViews:
         """Batches of a run in the order of delivery: when they were settled, and their rows with their outcomes."""
         query = select(batch).where(batch.c.sync == sync, batch.c.run_id == run_id).order_by(batch.c.number)
         with self._reader.connect() as con:
-            for row in con.execution_options(yield_per=1_000).execute(query):
-                yield row.settled_at or row.intended_at, codec.with_outcomes(codec.unpack(row.content), row.outcomes)
+            for row, table in ledger_batches.read(con, sync, con.execute(query).all()):
+                rows = table.slice(row.start, row.row_count)
+                yield row.settled_at or row.intended_at, codec.with_outcomes(rows, row.outcomes)
 
     def mark_logged(self, sync: str, run_id: str) -> None:
         """The log files of a run are in place."""

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.engine import Connection
 
 from cdp.errors import CdpError
+from reverse_etl import ledger_batches
 from reverse_etl import ledger_codec as codec
 from reverse_etl.ledger_rows import Intended, Message, Settled
 from reverse_etl.ledger_tables import batch, message, open_row
@@ -29,17 +29,19 @@ class LedgerError(CdpError):
 def intend(con: Connection, sync: str, run_id: str, several: Sequence[Intended], at: datetime) -> None:
     """Write down batches that will be sent."""
     if several:
-        con.execute(insert(batch), [_row(sync, run_id, each, at, "intended", None) for each in several])
+        places = ledger_batches.write(con, sync, several)
+        same = {"sync": sync, "run_id": run_id, "status": "intended", "intended_at": at}
+        keys = ({"idempotency_key": each.idempotency_key} for each in several)
+        con.execute(insert(batch), [{**same, **key, **place} for key, place in zip(keys, places, strict=True)])
 
 
 def keep_back(con: Connection, sync: str, run_id: str, several: Sequence[Settled], at: datetime) -> None:
     """Write down rows that are decided without being sent."""
     if several:
-        rows = [
-            _row(sync, run_id, each.batch, at, "settled", codec.pack_outcomes(_keys(each), each.result)[0])
-            for each in several
-        ]
-        con.execute(insert(batch), rows)
+        places = ledger_batches.write(con, sync, [each.batch for each in several])
+        same = {"sync": sync, "run_id": run_id, "status": "settled", "intended_at": at, "settled_at": at}
+        texts = ({"outcomes": codec.pack_outcomes(_keys(each), each.result)[0]} for each in several)
+        con.execute(insert(batch), [{**same, **text, **place} for text, place in zip(texts, places, strict=True)])
         note_open_rows(con, sync, run_id, several)
 
 
@@ -52,9 +54,9 @@ def settle(con: Connection, sync: str, run_id: str, several: Sequence[Settled], 
     for each in several:
         told.setdefault(codec.pack_outcomes(_keys(each), each.result), []).append(each.batch.number)
     for (text, in_doubt), numbers in told.items():
-        is_open = (batch.c.sync == sync) & batch.c.number.in_(numbers) & (batch.c.status == "intended")
         news = {"status": "in_doubt" if in_doubt else "settled", "outcomes": text, "settled_at": at}
-        if con.execute(update(batch).where(is_open).values(news)).rowcount != len(numbers):
+        is_open = (batch.c.sync == sync) & (batch.c.number.in_(bindparam("numbers"))) & (batch.c.status == "intended")
+        if con.execute(update(batch).where(is_open).values(news), {"numbers": numbers}).rowcount != len(numbers):
             raise LedgerError(
                 f"a batch from {min(numbers)} to {max(numbers)} of {sync} is not open any more",
                 expected="one run of a sync at a time on this ledger",
@@ -115,7 +117,12 @@ def note_open_rows(con: Connection, sync: str, run_id: str, several: Iterable[Se
 
 def _open_again(con: Connection) -> Any:
     """Add an open row, or count one more attempt."""
-    statement = (postgresql if con.dialect.name == "postgresql" else sqlite).insert(open_row)
+    # Each brings all its drivers along, and most runs have no open row.
+    if con.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as insert_or
+    else:
+        from sqlalchemy.dialects.sqlite import insert as insert_or  # type: ignore[assignment]
+    statement = insert_or(open_row)
     new = statement.excluded
     is_again = open_row.c.last_run_id != new.last_run_id
     return statement.on_conflict_do_update(
@@ -140,21 +147,6 @@ def _forget_messages(con: Connection, sync: str, each: Settled) -> None:
     keys = each.batch.rows["key"].to_pylist()
     for part in _portions([key for key in keys if each.result.outcome(key).status in _CERTAINLY_NOT]):
         con.execute(message.delete().where(mine, message.c.key.in_(part)))
-
-
-def _row(sync: str, run_id: str, each: Intended, at: datetime, status: str, outcomes: str | None) -> dict[str, Any]:
-    return {
-        "sync": sync,
-        "number": each.number,
-        "run_id": run_id,
-        "status": status,
-        "row_count": each.rows.num_rows,
-        "idempotency_key": each.idempotency_key,
-        "content": each.content or codec.pack(each.rows),
-        "outcomes": outcomes,
-        "intended_at": at,
-        "settled_at": at if status == "settled" else None,
-    }
 
 
 def _keys(each: Settled) -> list[str]:

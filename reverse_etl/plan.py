@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from cdp.settings import Settings
 from cdp.warehouse import reading
-from reverse_etl import diff, masking
+from reverse_etl import changes, diff, masking
 from reverse_etl.catalog import ResolvedSync
-from reverse_etl.diff import SENT
+from reverse_etl.changes import SENT
 from reverse_etl.limits import violations_of
 
 if TYPE_CHECKING:
@@ -147,12 +147,12 @@ def make_plan(resolved: ResolvedSync, ledger: Ledger, settings: Settings, *, onl
         ledger.load_payloads(con, resolved.ledger_name, "compared")
         diff.detail(con, resolved)
         diff.merge(con, resolved)
-        counts = diff.counts(con)
-        field_changes = diff.field_changes(con)
+        counts = changes.counts(con)
+        field_changes = changes.field_changes(con)
         calls, cost = _estimate(counts, resolved)
         return Plan(
             resolved=resolved,
-            plan_id=diff.plan_id(con, resolved.ledger_name),
+            plan_id=changes.plan_id(con, resolved.ledger_name),
             counts=counts,
             field_changes=field_changes,
             invalid_reasons=dict(
@@ -165,7 +165,7 @@ def make_plan(resolved: ResolvedSync, ledger: Ledger, settings: Settings, *, onl
             violations=tuple(violations_of(counts, sync)),
             calls=calls,
             cost=cost,
-            operations=diff.operations(con, resolved),
+            operations=changes.operations(con, resolved),
             invalid=con.sql("select key, reason, row_count from invalid order by key, reason").to_arrow_table(),
         )
 

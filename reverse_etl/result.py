@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from reverse_etl.changes import SENT
 from reverse_etl.deliver import Delivery
-from reverse_etl.diff import SENT
 from reverse_etl.plan import Plan
 
 

@@ -94,6 +94,8 @@ class Sender:
             return Answer(Result(others=Outcome("failed", error.what, "permission")), error=error)
         told = "" if answer.answered else answer.result.outcome(rows[0].key).reason
         self.breaker.note(answer.answered, masking.redact_rows(told, rows))
+        if _is_silent(answer.result):
+            return answer
         return replace(answer, result=_without_values(answer.result, rows))
 
     def batch(self, rows: Sequence[Row], idempotency_key: str) -> Batch:
@@ -175,6 +177,12 @@ def found_there(row: Row, held: dict[str, Any] | None) -> bool:
     if row.operation in ("delete", "merge"):
         return held is None
     return held is not None and all(held.get(name) == value for name, value in row.payload.items())
+
+
+def _is_silent(result: Result) -> bool:
+    """No outcome has a reason that could quote a value."""
+    others = result.others
+    return not result.rows and (others is None or not others.reason)
 
 
 def _without_values(result: Result, rows: Sequence[Row]) -> Result:

@@ -17,6 +17,8 @@ from typing import Protocol
 import httptools
 import httpx
 
+from reverse_etl.response import Response, Whole
+
 _DEFAULTS = {"accept": "*/*", "accept-encoding": "gzip, deflate", "user-agent": "tributary"}
 _MOST_AT_ONCE = 65_536
 
@@ -24,7 +26,7 @@ _MOST_AT_ONCE = 65_536
 class Transport(Protocol):
     """To one host. Thread-safe."""
 
-    def call(self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes) -> httpx.Response:
+    def call(self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes) -> Response:
         """One request and its whole answer. Raises httpx.TransportError."""
 
     def close(self) -> None:
@@ -53,7 +55,7 @@ class ByHttpx:
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
         self._client = httpx.Client(verify=authorities, limits=limits, proxy=proxy, timeout=timeout)
 
-    def call(self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes) -> httpx.Response:
+    def call(self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes) -> Response:
         """One request and its whole answer. Raises httpx.TransportError."""
         sent = {name.lower(): value for name, value in headers.items()}
         return self._client.request(method, url, headers=sent, content=content)
@@ -68,12 +70,13 @@ class Wire:
 
     def __init__(self, url: httpx.URL, authorities: Callable[[], ssl.SSLContext], timeout: float) -> None:
         self._url, self._authorities, self._timeout = url, authorities, timeout
+        self._defaults = {**_DEFAULTS, "host": url.netloc.decode()}
         self._idle: list[socket.socket] = []
         self._lock = threading.Lock()
 
-    def call(self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes) -> httpx.Response:
+    def call(self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes) -> Response:
         """One request and its whole answer. Raises httpx.TransportError."""
-        pairs = {**_DEFAULTS, "host": url.netloc.decode()}
+        pairs = dict(self._defaults)
         if content or method in ("POST", "PUT", "PATCH"):
             pairs["content-length"] = str(len(content))
         pairs |= {name.lower(): value for name, value in headers.items()}
@@ -105,7 +108,7 @@ class Wire:
         else:
             with self._lock:
                 self._idle.append(connection)
-        return httpx.Response(answer.status, headers=answer.headers, content=b"".join(answer.body))
+        return Whole(answer.status, answer.headers, b"".join(answer.body))
 
     def close(self) -> None:
         """Hang up."""

@@ -6,11 +6,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
-
 from cdp.errors import ConfigurationError
 from reverse_etl.destination import BatchRejectedError, Outcome, Result, Row, UnavailableError
 from reverse_etl.http import Http, Judge, judge_status
+from reverse_etl.response import Response
 
 # Reads (code, reason) from a vendor's error document.
 ReadError = Callable[[Mapping[str, Any]], tuple[str, str]]
@@ -27,7 +26,7 @@ class Rest:
         *,
         credentials: str,
         judge: Judge = judge_status,
-        is_good: Callable[[httpx.Response], bool] = lambda response: response.status_code < 300,
+        is_good: Callable[[Response], bool] = lambda response: response.status_code < 300,
         refuses: Callable[[int, str], bool] = lambda status, code: status in (401, 403),
     ) -> None:
         """`credentials`: what is expected of them, for the message that refuses them.
@@ -50,7 +49,7 @@ class Rest:
         accept: Collection[int] = (),
         judge: Judge | None = None,
         repeatable: bool = True,
-    ) -> httpx.Response:
+    ) -> Response:
         """One call. Raises ConfigurationError when the credentials are refused, BatchRejectedError on any other refusal.
 
         A call that is not `repeatable` is made again only when it certainly had no effect.
@@ -115,7 +114,7 @@ def refused(vendor: str, how: str, expected: str) -> ConfigurationError:
     )
 
 
-def document(response: httpx.Response) -> Mapping[str, Any]:
+def document(response: Response) -> Mapping[str, Any]:
     """The answer as an object, of a list (Salesforce's errors) the first; empty when it is none."""
     try:
         body = response.json()

@@ -13,10 +13,10 @@ from typing import Any
 import duckdb
 from sqlalchemy import select
 
-from reverse_etl import delivery_log
+from reverse_etl import delivery_log, ledger_batches
 from reverse_etl import ledger_codec as codec
 from reverse_etl.ledger import Ledger
-from reverse_etl.ledger_tables import batch, run
+from reverse_etl.ledger_tables import batch, content, run
 from tests.reverse_etl.webhooks import Endpoint
 
 LEGAL = {
@@ -31,8 +31,8 @@ class Witness:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        # number -> content, status, outcomes, idempotency key
-        self.batches: dict[int, tuple[bytes, str, str | None, str]] = {}
+        # number -> rows, status, outcomes, idempotency key
+        self.batches: dict[int, tuple[list[dict[str, Any]], str, str | None, str]] = {}
         self._runs: dict[int, str] = {}
 
     def look(self) -> None:
@@ -48,18 +48,21 @@ class Witness:
     def _see_batches(self, ledger: Ledger) -> None:
         with ledger.engine.connect() as con:
             found = con.execute(select(batch).order_by(batch.c.number)).all()
+            tables = [table.slice(row.start, row.row_count) for row, table in ledger_batches.read(con, "rows", found)]
+            held = {number for (number,) in con.execute(select(content.c.number))}
         assert [row.number for row in found] == sorted({row.number for row in found})
-        for row in found:
-            before = self.batches.get(row.number)
+        assert held == {row.packed for row in found}, "rows are kept as long as a batch has them, and no longer"
+        for row, table in zip(found, tables, strict=True):
+            rows, before = table.to_pylist(), self.batches.get(row.number)
             if before is None:
                 assert row.number > max(self.batches, default=0), "numbers only grow"
             else:
-                assert before[0] == row.content, "the rows of a batch never change"
+                assert before[0] == rows, "the rows of a batch never change"
                 assert before[3] == row.idempotency_key
                 assert (before[1], row.status) in LEGAL, f"{before[1]} -> {row.status}"
-            outcomes = codec.with_outcomes(codec.unpack(row.content), row.outcomes)["status"].to_pylist()
+            outcomes = codec.with_outcomes(table, row.outcomes)["status"].to_pylist()
             assert (row.status == "settled") == ("in_doubt" not in outcomes), "settled means that every row is decided"
-            self.batches[row.number] = (row.content, row.status, row.outcomes, row.idempotency_key)
+            self.batches[row.number] = (rows, row.status, row.outcomes, row.idempotency_key)
 
     def _see_runs(self, ledger: Ledger) -> None:
         with ledger.engine.connect() as con:
@@ -73,9 +76,10 @@ class Witness:
 
     def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Number of the batch and row with its outcome, in the order of the batches."""
-        for number, (content, _, outcomes, _) in sorted(self.batches.items()):
-            for row in codec.with_outcomes(codec.unpack(content), outcomes).to_pylist():
-                yield number, row
+        for number, (rows, _, text, _) in sorted(self.batches.items()):
+            others, single = codec.unpack_outcomes(text)
+            for position, row in enumerate(rows):
+                yield number, {**row, "status": single.get(position, others).status}
 
     def acknowledged(self) -> dict[str, str]:
         """Key -> payload that the newest success has put there."""

@@ -11,13 +11,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from reverse_etl.destination import Batch, Outcome, Result, Row
 from reverse_etl.destination_spec import DestinationSpec
 from reverse_etl.destinations.rest import Rest
 from reverse_etl.http import Http, judge_status, retry_after
 from reverse_etl.pace import Pace, TryAgain
+from reverse_etl.response import Response
 
 if TYPE_CHECKING:
     from reverse_etl.catalog import MappedField
@@ -96,7 +95,7 @@ def _event(row: Row) -> dict[str, Any]:
     return {**own, "properties": properties}
 
 
-def _judge(response: httpx.Response) -> None:
+def _judge(response: Response) -> None:
     if response.status_code == 429 and retry_after(response) is None:
         reset = response.headers.get("X-RateLimit-Reset", "")
         wait = max(float(reset) - time.time(), 0.0) if reset.isdigit() else None

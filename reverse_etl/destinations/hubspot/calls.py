@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import httpx
-
 from cdp.errors import ConfigurationError
 from reverse_etl.destination import BatchRejectedError
 from reverse_etl.http import Http
+from reverse_etl.response import Response
 
 CONTACTS = "/crm/v3/objects/contacts"
 # Inputs of a batch call of the CRM.
@@ -22,7 +21,7 @@ class Calls:
     def __init__(self, http: Http) -> None:
         self._http = http
 
-    def call(self, method: str, path: str, body: Any = None, accept: tuple[int, ...] = ()) -> httpx.Response:
+    def call(self, method: str, path: str, body: Any = None, accept: tuple[int, ...] = ()) -> Response:
         """One call. Raises ConfigurationError on 401 and 403, BatchRejectedError on any other refusal."""
         response = self._http.request(method, path, json=body)
         status = response.status_code
@@ -66,7 +65,7 @@ def code_of(error: Mapping[str, Any], otherwise: str = "") -> str:
     return gone if gone in str(error.get("message", "")) else str(error.get("category", otherwise))
 
 
-def _error_of(response: httpx.Response) -> dict[str, Any]:
+def _error_of(response: Response) -> dict[str, Any]:
     try:
         body = response.json()
     except ValueError:

@@ -18,6 +18,7 @@ from reverse_etl.destination_spec import DestinationSpec
 from reverse_etl.destinations.rest import Rest
 from reverse_etl.http import Http, judge_status
 from reverse_etl.pace import Pace, TryAgain
+from reverse_etl.response import Response
 
 if TYPE_CHECKING:
     from reverse_etl.catalog import MappedField
@@ -70,7 +71,7 @@ class Klaviyo:
         """Give connections back."""
         self._rest.close()
 
-    def _post(self, kind: str, attributes: Mapping[str, Any]) -> httpx.Response:
+    def _post(self, kind: str, attributes: Mapping[str, Any]) -> Response:
         return self._rest.call("POST", f"/api/{kind}s", {"data": {"type": kind, "attributes": attributes}})
 
     def _import_errors(self, job: str, rows: Sequence[Row]) -> dict[str, Outcome]:
@@ -130,7 +131,7 @@ def _event(row: Row) -> dict[str, Any]:
     return {"type": "event-bulk-create", "attributes": {"profile": profile, "events": events}}
 
 
-def _judge_job(response: httpx.Response) -> None:
+def _judge_job(response: Response) -> None:
     """Until the job is done its rows may or may not have been imported."""
     judge_status(response)
     if response.status_code == 200:

@@ -13,13 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-import httpx
-
 from reverse_etl.destination import Batch, BatchRejectedError, Outcome, Result
 from reverse_etl.destination_spec import DestinationSpec
 from reverse_etl.destinations.rest import Rest, document
 from reverse_etl.http import Http, judge_status
 from reverse_etl.pace import Pace, TryAgain
+from reverse_etl.response import Response
 
 if TYPE_CHECKING:
     from reverse_etl.catalog import MappedField
@@ -121,7 +120,7 @@ def _refuses(status: int, code: str) -> bool:
     return code in ("10", "102", "190") or (code.isdigit() and 200 <= int(code) <= 299) or status == 401
 
 
-def _judge(response: httpx.Response) -> None:
+def _judge(response: Response) -> None:
     """Limits and passing failures come as codes; Meta tells in minutes when the ad account may call again."""
     error = document(response).get("error") or {}
     code = str(error.get("code", "")) if response.status_code >= 300 else ""
@@ -132,7 +131,7 @@ def _judge(response: httpx.Response) -> None:
     judge_status(response)
 
 
-def _seconds(response: httpx.Response) -> float | None:
+def _seconds(response: Response) -> float | None:
     """Of the longest wait in X-Business-Use-Case-Usage, where there is one."""
     try:
         usage = json.loads(response.headers.get("X-Business-Use-Case-Usage", "{}"))

@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx
-
 from cdp.errors import ConfigurationError
 from reverse_etl.destination import (
     Batch,
@@ -29,6 +27,7 @@ from reverse_etl.destinations.rest import Rest, document, oauth
 from reverse_etl.destinations.salesforce.sheet import cell, read_sheet, sheet
 from reverse_etl.http import Http, judge_status
 from reverse_etl.pace import Pace, TryAgain
+from reverse_etl.response import Response
 
 if TYPE_CHECKING:
     from reverse_etl.catalog import MappedField
@@ -218,14 +217,14 @@ def _quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
-def _judge(response: httpx.Response) -> None:
+def _judge(response: Response) -> None:
     """Used-up calls come as 403, which else means wrong credentials."""
     if response.status_code == 403 and document(response).get("errorCode") == "REQUEST_LIMIT_EXCEEDED":
         raise TryAgain("status 403, REQUEST_LIMIT_EXCEEDED", code="rate_limit")
     judge_status(response)
 
 
-def _judge_job(response: httpx.Response) -> None:
+def _judge_job(response: Response) -> None:
     """Until the job is done its rows may or may not have been applied."""
     _judge(response)
     if response.status_code == 200 and (state := response.json()["state"]) not in ("JobComplete", "Failed", "Aborted"):

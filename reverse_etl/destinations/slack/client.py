@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from cdp.errors import ConfigurationError
 from reverse_etl.catalog import MappedField
 from reverse_etl.destination import Batch, BatchRejectedError, Outcome, Result, Row
@@ -21,6 +19,7 @@ from reverse_etl.destination_spec import DestinationSpec
 from reverse_etl.destinations.rest import refused
 from reverse_etl.http import Http, judge_status
 from reverse_etl.pace import Pace, TryAgain
+from reverse_etl.response import Response
 
 _MARK = "tributary_row"
 # Messages of a page of history, and pages that are searched for a mark: 2,000 messages a channel.
@@ -158,7 +157,7 @@ class Slack:
         return Result(others=Outcome("in_doubt", "the webhook did not answer ok", "no_answer"))
 
 
-def _judge(response: httpx.Response) -> None:
+def _judge(response: Response) -> None:
     """429 with Retry-After is a refusal; some limits and failures come with 200 and `ok: false`."""
     if response.status_code == 200 and response.headers.get("content-type", "").startswith("application/json"):
         code = response.json().get("error", "")

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from reverse_etl.destination import Batch, Outcome, Result
 from reverse_etl.destination_spec import DestinationSpec
 from reverse_etl.destinations.rest import Rest, document
 from reverse_etl.http import Http, judge_status
 from reverse_etl.pace import Pace, TryAgain
+from reverse_etl.response import Response
 
 if TYPE_CHECKING:
     from reverse_etl.catalog import MappedField
@@ -89,12 +88,12 @@ class TikTokAudiences:
         return Result(outcomes, Outcome("succeeded", request_id=str(answer.get("request_id", ""))))
 
 
-def _code(response: httpx.Response) -> str:
+def _code(response: Response) -> str:
     """Of the body; empty when the answer is none of TikTok's."""
     return str(document(response).get("code", ""))
 
 
-def _judge(response: httpx.Response) -> None:
+def _judge(response: Response) -> None:
     judge_status(response)
     code = _code(response)
     if code in _RATE:

@@ -14,13 +14,12 @@ from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from cdp.errors import ConfigurationError
 from reverse_etl.destination import Batch, BatchRejectedError, Outcome, Result, Status
 from reverse_etl.destination_spec import DestinationSpec
 from reverse_etl.http import Http
 from reverse_etl.pace import Pace
+from reverse_etl.response import Response
 
 if TYPE_CHECKING:
     from reverse_etl.catalog import MappedField
@@ -108,7 +107,7 @@ def _filled(template: str, sync: str, mode: str, operation: str, rows: str) -> s
     return text.replace("{rows}", rows)
 
 
-def _result(response: httpx.Response) -> Result:
+def _result(response: Response) -> Result:
     """2xx accepts all rows but those that the answer names: `{"results": [{"key", "status", "code", "message"}]}`."""
     request_id = response.headers.get("x-request-id", "")
     told: Any = response.json() if response.content else {}

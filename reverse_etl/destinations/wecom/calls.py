@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import httpx
-
 from cdp.errors import ConfigurationError
 from reverse_etl.destination import BatchRejectedError, Outcome, Result, Row, Status, UnavailableError
 from reverse_etl.http import Http, judge_status
 from reverse_etl.pace import TryAgain
+from reverse_etl.response import Response
 
 _CONTACT = "/cgi-bin/externalcontact"
 
@@ -107,7 +106,7 @@ class Calls:
             )
 
     @staticmethod
-    def _answer(response: httpx.Response) -> dict[str, Any]:
+    def _answer(response: Response) -> dict[str, Any]:
         try:
             answer = response.json()
         except ValueError:
@@ -133,7 +132,7 @@ def one_by_one(groups: Iterable[Sequence[Row]], send: Callable[[Sequence[Row]], 
     return Result(outcomes)
 
 
-def _judge(response: httpx.Response) -> None:
+def _judge(response: Response) -> None:
     judge_status(response)
     try:
         errcode = response.json().get("errcode", 0)
