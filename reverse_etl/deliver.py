@@ -1,9 +1,10 @@
 """Deliver: a plan's rows go out window by window; what is meant is written down before, what came of it after.
 
-A window is a number of batches that are sent side by side. One transaction closes a window and opens another, so that the
-ledger costs one write to disk a window and not one a row; it is made while the window between them is under way. After a
-crash the open windows (three at most) are in doubt. Where sending twice does harm, a window is no wider than what is
-under way at once, and the next one is not written down before its outcomes are.
+A window is a number of batches. One transaction closes a window and opens another, so that the ledger costs one write to disk
+a window and not one a row; it is made while the window between them is under way, and the one that was opened goes out as soon
+as a sender is free, so nobody waits for the disk. After a crash the open windows (three at most) are in doubt. Where sending
+twice does harm, a window is no wider than what is under way at once, and the next one is not written down before its outcomes
+are.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from reverse_etl.catalog import ResolvedSync
 from reverse_etl.consent import ConsentGate
 from reverse_etl.destination import Outcome, Result, TableRows
 from reverse_etl.ledger import Ledger
-from reverse_etl.ledger_codec import BATCH_COLUMNS
 from reverse_etl.ledger_rows import Intended, Message, Settled
 from reverse_etl.pace import Pace
 from reverse_etl.send import NOT_SENT, Answer, Sender
@@ -60,6 +60,14 @@ class _Job:
 
 
 @dataclass
+class _Window:
+    """Batches that were written down together, and those who send them."""
+
+    jobs: list[_Job]
+    senders: list[Future[None]]
+
+
+@dataclass
 class Delivering:
     """What a delivery works with."""
 
@@ -74,8 +82,7 @@ class Delivering:
     clock: Callable[[], datetime]
     delivery: Delivery = field(default_factory=Delivery)
     _settled: list[Settled] = field(default_factory=list)
-    _under_way: list[_Job] = field(default_factory=list)
-    _senders: list[Future[None]] = field(default_factory=list)
+    _under_way: deque[_Window] = field(default_factory=deque)
     _next: int = 0
 
     @property
@@ -126,19 +133,16 @@ class Delivering:
                 intended = self._intend(window, tables, noted)
         else:
             intended = self._intend(window, tables, {})
-        if self._overlaps:
-            self._collect()
         for job in intended:
             if self.gate.moved():
                 going, job.refused = self.gate.check(job.table)
                 job.rows = TableRows(going, job.batch.operation)
-        self._under_way = intended
-        # Each thread takes the next batch by itself: to hand them over one by one costs as much as a small call.
-        waiting = deque(job for job in self._under_way if len(job.rows))
+        # Each thread takes the next batch by itself: to hand them over one by one costs as much as a small call. A thread
+        # that finds none left goes on to the next window; no key is in two windows of a phase.
+        waiting = deque(job for job in intended if len(job.rows))
         under_way = min(self.resolved.spec.concurrency, len(waiting))
-        self._senders = [pool.submit(self._send_next, waiting) for _ in range(under_way)]
-        if not self._overlaps:
-            self._collect()
+        self._under_way.append(_Window(intended, [pool.submit(self._send_next, waiting) for _ in range(under_way)]))
+        self._collect(leave=1 if self._overlaps else 0)
 
     def _send_next(self, waiting: deque[_Job]) -> None:
         """Send batches until there is none that waits. Runs in threads."""
@@ -149,20 +153,20 @@ class Delivering:
                 return
             job.answer = self.sender.send(job.rows, job.batch.idempotency_key)
 
-    def _collect(self) -> None:
-        """Wait for the batches that are under way."""
-        for sender in self._senders:
-            sender.result()
-        self._senders = []
-        for job in self._under_way:
-            answer, result = job.answer, job.answer.result
-            if job.refused:
-                result = Result({**result.rows, **job.refused}, result.others)
-            self._settled.append(Settled(job.batch, result))
-            self._count(job.batch, result)
-            if answer.error is not None and self.delivery.error is None:
-                self.delivery.error = answer.error
-        self._under_way = []
+    def _collect(self, leave: int = 0) -> None:
+        """Wait for the windows that are under way, but for the last so many."""
+        while len(self._under_way) > leave:
+            window = self._under_way.popleft()
+            for sender in window.senders:
+                sender.result()
+            for job in window.jobs:
+                answer, result = job.answer, job.answer.result
+                if job.refused:
+                    result = Result({**result.rows, **job.refused}, result.others)
+                self._settled.append(Settled(job.batch, result))
+                self._count(job.batch, result)
+                if answer.error is not None and self.delivery.error is None:
+                    self.delivery.error = answer.error
         self.delivery.message = self.delivery.message or self.sender.breaker.reason
 
     def _intend(
@@ -177,7 +181,7 @@ class Delivering:
             if changing.num_rows:
                 meant = TableRows(changing, portion.operation) if is_snapshot else going
                 key = idempotency_key(self.name, number, meant)
-                batch = Intended(number, changing.select(BATCH_COLUMNS), key, portion.operation)
+                batch = Intended(number, changing, key, portion.operation)
                 intended.append(_Job(batch, table, going))
         self._next += len(tables)
         self.ledger.advance(
@@ -228,7 +232,7 @@ class Delivering:
 
     def _note(self, rows: pa.Table, result: Result) -> None:
         """Rows that are decided without a call."""
-        batch = Intended(self._next, rows.select(BATCH_COLUMNS), "")
+        batch = Intended(self._next, rows, "")
         self._next += 1
         self.ledger.advance(self.name, self.run_id, kept_back=[Settled(batch, result)])
 

@@ -29,7 +29,7 @@ def write(con: Connection, sync: str, several: Sequence[Intended]) -> list[dict[
         length = each.rows.num_rows
         places.append({"number": each.number, "packed": packed, "start": start, "row_count": length})
         start += length
-    rows = codec.pack(pa.concat_tables([each.rows for each in several]))
+    rows = codec.pack(pa.concat_tables([each.rows for each in several]).select(codec.BATCH_COLUMNS))
     con.execute(insert(content).values(sync=sync, number=packed, rows=rows))
     return places
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Intended:
-    """A batch that is about to be sent. `operation`: the one of all rows, where that is known."""
+    """A batch that is about to be sent. `rows` has BATCH_COLUMNS at least; `operation`: the one of all, where that is known."""
 
     number: int
     rows: pa.Table

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from cdp.errors import CdpError
 from reverse_etl import ledger_batches
 from reverse_etl import ledger_codec as codec
+from reverse_etl.destination import Outcome, Result
 from reverse_etl.ledger_rows import Intended, Message, Settled
 from reverse_etl.ledger_tables import batch, message, open_row
 
@@ -51,8 +52,15 @@ def settle(con: Connection, sync: str, run_id: str, several: Sequence[Settled], 
         return
     # Batches with the same outcome, which nearly all have, are one statement.
     told: dict[tuple[str, bool], list[int]] = {}
+    one_for_all: dict[Outcome, list[int]] = {}
     for each in several:
-        told.setdefault(codec.pack_outcomes(_keys(each), each.result), []).append(each.batch.number)
+        others = each.result.others
+        if each.result.rows or others is None:
+            told.setdefault(codec.pack_outcomes(_keys(each), each.result), []).append(each.batch.number)
+        else:
+            one_for_all.setdefault(others, []).append(each.batch.number)
+    for outcome, numbers in one_for_all.items():
+        told.setdefault(codec.pack_outcomes([], Result(others=outcome)), []).extend(numbers)
     for (text, in_doubt), numbers in told.items():
         news = {"status": "in_doubt" if in_doubt else "settled", "outcomes": text, "settled_at": at}
         is_open = (batch.c.sync == sync) & (batch.c.number.in_(bindparam("numbers"))) & (batch.c.status == "intended")
