@@ -109,7 +109,7 @@ def postgres(rows: int) -> dict[str, Any]:
     found: dict[str, Any] = {"rows": rows}
     with server() as port:
         client = connect(spec, {**settings, "port": str(port), "sslrootcert": ""}, Pace(spec.retry))
-        client.prepare(FIELDS, {"table": "ours", "key": "id", "create": "yes"})
+        client.prepare("rows", FIELDS, {"table": "ours", "key": "id", "create": "yes"})
         with psycopg.connect(f"host=127.0.0.1 port={port} dbname=postgres user=cdp", autocommit=True) as con:
             con.execute("create table plain (like ours including all)")
             for name, changed in (("first", False), ("one_percent_changed", True)):

@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from reverse_etl.catalog import ResolvedSync
-from reverse_etl.destination import TableRows
 from reverse_etl.ledger_codec import numbers
 
 if TYPE_CHECKING:
@@ -51,10 +50,12 @@ def portions(operations: pa.Table, resolved: ResolvedSync) -> Iterator[Portion]:
             yield Portion(start, stop - start, phase, operation)
 
 
-def idempotency_key(sync: str, number: int, rows: TableRows) -> str:
-    """Of a batch that is sent for the first time. The number makes it another one when the same rows are wanted again."""
-    told = "\0".join([sync, str(number), *sorted(rows.operations), *rows.keys, *rows.texts])
-    return hashlib.sha256(told.encode()).hexdigest()
+def idempotency_key(sync: str, number: int, rows: pa.Table, operation: str) -> str:
+    """Of a batch that is sent for the first time, by its rows' digests. The number makes it another one when the same rows
+    are wanted again. `operation`: the one of all rows, where there is one."""
+    told = operation or "\0".join(rows["operation"].to_pylist())
+    # Less than OpenSSL gives the interpreter's lock away for: that costs more than the digest where many threads want it.
+    return hashlib.sha256(f"{sync}\0{number}\0{told}\0".encode() + numbers(rows["digest"]).tobytes()).hexdigest()
 
 
 def _cut(

@@ -11,7 +11,6 @@ from cdp.settings import Settings
 from reverse_etl import contract, sync_checks
 from reverse_etl.declaration import EventSource, FieldMap, FileSource, Sync
 from reverse_etl.destination_spec import DestinationSpec, FieldRule, FieldType, ObjectSpec
-from reverse_etl.events import of_events
 
 DESTINATIONS = Path(__file__).resolve().parent / "destinations"
 
@@ -172,6 +171,9 @@ def _source(document: Document[Sync], settings: Settings) -> contract.Contract:
     if isinstance(written, FileSource):
         return contract.of_file(written, document.value.consent_purpose, settings)
     if isinstance(written, EventSource):
+        # The tracking plan and its sources, which take longer to import than a small plan takes.
+        from reverse_etl.events import of_events
+
         return of_events(document, written, settings)
     return _model(document, ("source",), written, settings)
 

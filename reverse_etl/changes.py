@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reverse_etl.catalog import ResolvedSync
+from reverse_etl.query import number_sql
 
 if TYPE_CHECKING:
     import duckdb
@@ -69,7 +70,8 @@ def operations(con: duckdb.DuckDBPyConnection, resolved: ResolvedSync) -> pa.Tab
     """Rows to deliver in order: whole groups together, else writes, merges, deletes; then by key.
 
     Columns: those of ledger_codec.BATCH_COLUMNS, in_doubt, and what batches are cut by: phase, group_key, kind (a number
-    that stands for the operation), size (bytes as sent, and one for the comma between two rows).
+    that stands for the operation), size (bytes as sent, and one for the comma between two rows). All rows have a digest, also
+    those that are deleted although nobody has acknowledged them.
     """
     from sqlglot import exp
 
@@ -88,7 +90,7 @@ def operations(con: duckdb.DuckDBPyConnection, resolved: ResolvedSync) -> pa.Tab
           key, operation,
           case operation when 'delete' then '{deleted}' when 'merge' then 'unset' when 'forget' then 'unset'
             when 'unchanged' then 'none' else 'set' end as effect,
-          payload, digest, wire, into_payload as "into", person, cast(null as varchar) as consent_record,
+          payload, coalesce(digest, {number_sql("key || payload")}) as digest, wire, into_payload as "into", person, cast(null as varchar) as consent_record,
           in_doubt,
           case {"when true then 0" if whole else ""} when operation = 'merge' then 1
             when operation in ('delete', 'forget') then 2 else 0 end as phase,

@@ -2,7 +2,7 @@
 
 A window is a number of batches. One transaction closes a window and opens another, so that the ledger costs one write to disk
 a window and not one a row; it is made while the window between them is under way, and the one that was opened goes out as soon
-as a sender is free, so nobody waits for the disk. After a crash the open windows (three at most) are in doubt. Where sending
+as a sender is free, so nobody waits for the disk. After a crash the open windows (two at most) are in doubt. Where sending
 twice does harm, a window is no wider than what is under way at once, and the next one is not written down before its outcomes
 are.
 """
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Batches of a window beyond those under way at once, where sending again does no harm. A window costs the ledger 4 ms
-# besides its rows, so a wide one is cheap; and what is in doubt after a crash is at most three of them.
+# Batches of a window where sending again does no harm. A window costs the ledger 4 ms besides its rows, so a wide one is
+# cheap; and what is in doubt after a crash is at most two of them.
 _WINDOW = 64
 
 
@@ -176,13 +176,11 @@ class Delivering:
         intended = []
         is_snapshot = self.resolved.object.delivery == "snapshot"
         for number, (portion, table) in enumerate(zip(window, tables, strict=True), start=self._next):
-            going = TableRows(table, portion.operation)
             changing = _changing(table) if is_snapshot else table
             if changing.num_rows:
-                meant = TableRows(changing, portion.operation) if is_snapshot else going
-                key = idempotency_key(self.name, number, meant)
+                key = idempotency_key(self.name, number, changing, portion.operation)
                 batch = Intended(number, changing, key, portion.operation)
-                intended.append(_Job(batch, table, going))
+                intended.append(_Job(batch, table, TableRows(table, portion.operation)))
         self._next += len(tables)
         self.ledger.advance(
             self.name, self.run_id, settle=self._settled, intend=[job.batch for job in intended], messages=noted

@@ -174,7 +174,11 @@ class Result:
 
 
 class BatchRejectedError(Exception):
-    """The destination refused the call as a whole and applied nothing of it. The engine halves the batch."""
+    """The destination refused the call as a whole and applied nothing of it. The engine halves the batch.
+
+    A write of several calls may raise it when the first of them were applied only where `repeat` is `harmless`: the halves
+    repeat them, and a row that ends as rejected is not acknowledged, so the next run sends all of it again.
+    """
 
     def __init__(self, reason: str, code: str = "") -> None:
         super().__init__(reason)
@@ -199,8 +203,8 @@ class Client(Protocol):
     Every method may raise UnavailableError, BatchRejectedError, or ConfigurationError when credentials are refused.
     """
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
-        """Create at the destination what rows will refer to (custom properties, tags, folders); called once a run.
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+        """Create at the destination what rows of an object will refer to (custom properties, tags, folders); once a run.
 
         Raises SchemaGoneError when a mapped field is no longer there and cannot be created.
         """

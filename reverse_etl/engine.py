@@ -216,7 +216,7 @@ class _Run:
         spec = self._resolved.spec
         self._client = connect(self._resolved, self._settings, self._pace)
         try:
-            self._client.prepare(self._resolved.fields, self._resolved.options)
+            self._client.prepare(self._resolved.sync.object, self._resolved.fields, self._resolved.options)
         except SchemaGoneError as error:
             raise ConfigurationError(
                 f"{spec.name} has no field {', '.join(error.fields)} in {self._resolved.sync.object} any more",

@@ -133,7 +133,8 @@ def _check(con: Connection, where: str) -> None:
             f"the ledger has version {found.get('version', '(none)')}",
             where=where,
             expected=f"version {VERSION}",
-            fix="use the release of Tributary that wrote it, or move it away: rows are then sent again",
+            fix="use the release of Tributary that wrote it, or move it away: rows are then sent again; what that means in"
+            " each mode stands in docs/activation.md, A ledger of another version",
         )
     missing = set(metadata.tables) - known
     if missing:

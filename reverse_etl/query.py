@@ -41,12 +41,12 @@ def reasons_sql(fields: Sequence[MappedField]) -> str:
 
 
 def digest_sql(fields: Sequence[MappedField]) -> str:
-    """An expression over typed rows: 64 bits of the MD5 of all values. Another digest where the payload is another one.
+    """An expression over typed rows: 64 bits of the MD5 of key and values. Another one where the payload is another one.
 
     The payload itself is made of changed rows only: its JSON takes twice as long. DuckDB's `hash` would be quicker still,
     but another release may give other numbers.
     """
-    parts = [text_sql("".join(f"{field.name} {field.rule.type};" for field in fields))]
+    parts = [text_sql("".join(f"{field.name} {field.rule.type};" for field in fields)), "strlen(key)", "':'", "key"]
     for n, field in enumerate(fields):
         # Texts are told apart by their length, so that nothing moves from one field to the next; that of null is none.
         match field.rule.type:
@@ -57,7 +57,12 @@ def digest_sql(fields: Sequence[MappedField]) -> str:
             case _:
                 parts.append(f"cast(v{n} as varchar)")
         parts.append("chr(31)")
-    return f"cast(md5_number(concat({', '.join(parts)})) & 18446744073709551615 as ubigint)"
+    return number_sql(f"concat({', '.join(parts)})")
+
+
+def number_sql(text: str) -> str:
+    """An expression: 64 bits of the MD5 of a text."""
+    return f"cast(md5_number({text}) & 18446744073709551615 as ubigint)"
 
 
 def changed_fields_sql(fields: Sequence[MappedField], before: str, after: str) -> str:

@@ -37,7 +37,7 @@ class Braze:
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
         """Braze makes attributes and events as they come."""
 
     def write(self, batch: Batch) -> Result:

@@ -41,7 +41,7 @@ class CustomerIo:
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
         """Customer.io makes attributes as they come."""
 
     def write(self, batch: Batch) -> Result:

@@ -43,7 +43,7 @@ class GoogleDataManager:
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
         """The audience is made in Google Ads; a wrong one is refused by the first call."""
 
     def write(self, batch: Batch) -> Result:

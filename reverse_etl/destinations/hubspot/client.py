@@ -30,11 +30,11 @@ class HubSpot:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
         """Create missing custom properties (contacts), or look at the list (list_memberships)."""
-        if "property_group" in options:
+        if object_name == "contacts":
             contacts.make_properties(self._calls, fields, options["property_group"])
-        if "list_id" in options:
+        if object_name == "list_memberships":
             lists.check(self._calls, options["list_id"])
 
     def write(self, batch: Batch) -> Result:

@@ -38,7 +38,7 @@ class Iterable:
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
         """Fields are made as they come, or a row that has an unknown one is rejected."""
 
     def write(self, batch: Batch) -> Result:

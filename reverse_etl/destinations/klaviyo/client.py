@@ -48,7 +48,7 @@ class Klaviyo:
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
         """Klaviyo makes properties and metrics as they come."""
 
     def write(self, batch: Batch) -> Result:

@@ -36,7 +36,7 @@ class Mailchimp:
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
         """The list exists and has every merge field; Mailchimp drops unknown ones without a word."""
         wanted = {field.name for field in fields if field.is_custom}
         params = {"count": "1000", "fields": "merge_fields.tag"}

@@ -62,7 +62,7 @@ class MetaAudiences:
     def __init__(self, rest: Rest, root: str, proof: Mapping[str, str]) -> None:
         self._rest, self._root, self._proof = rest, root, proof
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
         """The audience is there and takes customer files; else each row would be refused one by one."""
         asked = {"fields": "id,subtype", **self._proof}
         found = self._rest.call("GET", f"{self._root}/{options['audience_id']}", params=asked).json()

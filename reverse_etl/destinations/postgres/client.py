@@ -66,7 +66,7 @@ class Postgres:
         self._con: psycopg.Connection[Any] | None = None
         self._table: Table | None = None
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
         """Read the table's columns, or make the table. Raises SchemaGoneError for a column that is not there."""
         self._table = self._run(lambda con: read_table(con, fields, options))
 

@@ -76,7 +76,7 @@ class S3:
         self._client, self._bucket, self._pace = client, bucket, pace
         self._columns: dict[str, FieldType] = {}
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
         """See that the bucket is there."""
         self._columns = {field.name: field.rule.type for field in fields}
         if OPERATION in self._columns:

@@ -55,7 +55,7 @@ class Salesforce:
     def __init__(self, rest: Rest, root: str) -> None:
         self._rest, self._root = rest, root
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
         """Every field exists and can be written, and the external id is one. Salesforce would refuse whole jobs else."""
         answer = self._rest.call("GET", f"{self._root}/sobjects/{options['object']}/describe").json()
         there = {each["name"]: each for each in answer["fields"]}

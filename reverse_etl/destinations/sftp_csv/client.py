@@ -42,7 +42,7 @@ class SftpCsv:
         self._ssh: paramiko.SSHClient | None = None
         self._columns: list[str] = []
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
         """Make the folder."""
         self._columns = [field.name for field in fields]
         self._repeatedly(lambda sftp: _make_folder(sftp, options["folder"]))

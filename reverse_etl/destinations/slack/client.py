@@ -50,10 +50,9 @@ class Slack:
     def __init__(self, api: Http, has_token: bool, webhook: Http | None, webhook_path: str) -> None:
         self._api, self._has_token, self._webhook, self._webhook_path = api, has_token, webhook, webhook_path
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
         """See that the object's credentials are there, and that the bot's are good."""
-        # Only messages of a bot name their channel; a webhook has one.
-        if any(field.name == "channel" for field in fields):
+        if object_name != "webhook_messages":
             if not self._has_token:
                 raise _missing("TOKEN", "a bot token, xoxb-...")
             self._call("auth.test", {})

@@ -57,7 +57,7 @@ class Smtp:
         self._settings, self._pace, self._timeout = connection, pace, timeout
         self._mine, self._all, self._lock = threading.local(), list[smtplib.SMTP](), threading.Lock()
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
         """Log in, so that wrong settings end the run before the first mail."""
         self._repeatedly(lambda server: None)
 

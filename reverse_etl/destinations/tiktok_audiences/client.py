@@ -49,7 +49,7 @@ class TikTokAudiences:
     def __init__(self, rest: Rest, accounts: Sequence[str]) -> None:
         self._rest, self._accounts = rest, list(accounts)
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
         """Segments are made by /segment/audience/, and no call describes them."""
 
     def write(self, batch: Batch) -> Result:

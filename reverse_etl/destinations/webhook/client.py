@@ -44,7 +44,7 @@ class Webhook:
     def __init__(self, http: Http, secret: bytes) -> None:
         self._http, self._secret = http, secret
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
         """See that the body's template gives JSON."""
         try:
             json.loads(_filled(options["body"], "a", "b", "c", "[]"))

@@ -28,9 +28,9 @@ class WeCom:
     def __init__(self, calls: Calls) -> None:
         self._calls, self._tags, self._messages = calls, Tags(calls), MassMessages(calls)
 
-    def prepare(self, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
+    def prepare(self, object_name: str, fields: Sequence[MappedField], options: Mapping[str, str]) -> None:
         """Read our group of the tag library, or see that the app may read who follows customers."""
-        if "tag_group" in options:
+        if object_name == "contact_tags":
             self._tags.prepare(options["tag_group"])
         else:
             self._calls.get("get_follow_user_list", {})

@@ -100,11 +100,11 @@ def test_segments_take_members_of_the_list_only(there: Account) -> None:
 
 
 def test_list_and_merge_fields_are_checked_before_the_first_row(there: Account) -> None:
-    there.client.prepare(mapped("FNAME", "SCORE"), OPTIONS)
+    there.client.prepare("members", mapped("FNAME", "SCORE"), OPTIONS)
     with pytest.raises(SchemaGoneError, match="SHOE"):
-        there.client.prepare(mapped("FNAME", "SHOE"), OPTIONS)
+        there.client.prepare("members", mapped("FNAME", "SHOE"), OPTIONS)
     with pytest.raises(BatchRejectedError) as told:
-        there.client.prepare([], {**OPTIONS, "list_id": "1"})
+        there.client.prepare("members", [], {**OPTIONS, "list_id": "1"})
     assert told.value.code in there.spec.errors
 
 

@@ -33,7 +33,7 @@ def there(tmp_path: Path) -> Iterator[Account]:
 
 def test_members_come_and_go_by_the_same_values(there: Account) -> None:
     both = batch("audience_members", [ANNA, LI], **OPTIONS)
-    there.client.prepare([], OPTIONS)
+    there.client.prepare("audience_members", [], OPTIONS)
     for _ in range(2):
         assert statuses(there.client.write(both), both) == ["succeeded", "succeeded"]
     assert [each["EXTERN_ID"] for each in there.held("member").values()] == ["p1", "p2"]
@@ -62,9 +62,9 @@ def test_a_row_with_nothing_to_match_by_is_told_and_not_sent(there: Account) -> 
 
 def test_the_audience_is_checked_before_the_first_row(there: Account) -> None:
     with pytest.raises(BatchRejectedError, match="LOOKALIKE"):
-        there.client.prepare([], {"audience_id": meta.LOOKALIKE})
+        there.client.prepare("audience_members", [], {"audience_id": meta.LOOKALIKE})
     with pytest.raises(BatchRejectedError, match="does not exist") as told:
-        there.client.prepare([], {"audience_id": "1"})
+        there.client.prepare("audience_members", [], {"audience_id": "1"})
     assert told.value.code in there.spec.errors
 
 

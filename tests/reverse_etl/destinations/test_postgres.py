@@ -247,5 +247,5 @@ def test_nobody_answers() -> None:
     spec = destination("postgres")
     client = connect(spec, settings, Pace(spec.retry, sleep=lambda _: None))
     with pytest.raises(Exception, match="no connection") as told:
-        client.prepare([], {"table": "x", "key": "id", "create": "no"})
+        client.prepare("rows", [], {"table": "x", "key": "id", "create": "no"})
     assert getattr(told.value, "effect_unknown", None) is False

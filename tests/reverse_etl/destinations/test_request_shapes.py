@@ -6,30 +6,15 @@ is compared with what, and what is not and why, stands in COMPARED and NOT_COMPA
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
-import httpx
 import pytest
-from starlette.applications import Starlette
-from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.requests import Request
-from starlette.responses import Response
 
-from demo.emulators.destinations import braze, customerio, hubspot, iterable, mailchimp, meta_audiences
-from reverse_etl.catalog import destination
-from reverse_etl.destination import Batch, BatchRejectedError
-from reverse_etl.destinations.meta_audiences.client import _SCHEMA as META
-from reverse_etl.destinations.salesforce.client import _judge as judge_salesforce
-from reverse_etl.destinations.tiktok_audiences.client import _judge as judge_tiktok
-from reverse_etl.pace import TryAgain
-from tests.reverse_etl.destinations.shared import account, batch, merging, shared_data
-from tests.reverse_etl.destinations.test_normalise import one
+from demo.emulators.destinations import braze, customerio, hubspot, iterable, mailchimp, slack
+from tests.reverse_etl.destinations.recorded import recorded, sent, without
+from tests.reverse_etl.destinations.shared import batch, merging, shared_data
 
 pytestmark = pytest.mark.shared_data
 
@@ -43,6 +28,7 @@ VENDORS = (
     "klaviyo",
     "mailchimp",
     "salesforce",
+    "slack",
     "tiktok_ads",
     "webhook",
 )
@@ -58,6 +44,8 @@ COMPARED = {
     "iterable_router",
     "mailchimp_batch_output",
     "mailchimp_router_output",
+    "slack_output",
+    "slack_router_output",
 }
 NOT_COMPARED = {
     "google_adwords_remarketing_lists_output": "offlineUserDataJobs of Google Ads v13, closed to new users; ours is the Data Manager",
@@ -82,54 +70,6 @@ NOT_COMPARED = {
     "tiktok_ads_offline_events": "the API of offline events, which was folded into the events API",
     "tiktok_ads_offline_events_router_output": "as tiktok_ads_offline_events",
 }
-
-
-def requests_in(value: Any) -> Iterator[dict[str, Any]]:
-    """Every recorded request, however deep."""
-    if isinstance(value, dict) and "endpoint" in value and "body" in value:
-        yield value
-    else:
-        for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-            yield from requests_in(each)
-
-
-def recorded(name: str, path: str) -> list[dict[str, Any]]:
-    """Recorded requests to calls that end so."""
-    content = json.loads((shared_data("rudder_transformer_mit_2023") / "destinations" / f"{name}.json").read_text())
-    return [each for each in requests_in(content) if each["endpoint"].partition("?")[0].endswith(path)]
-
-
-class Heard:
-    """A layer before an emulator that keeps every request."""
-
-    def __init__(self) -> None:
-        self.bodies: list[tuple[str, str, bytes]] = []
-
-    def before(self, app: Starlette) -> Starlette:
-        """The application behind this layer."""
-
-        async def keep(request: Request, call_next: Callable[[Request], Any]) -> Response:
-            self.bodies.append((request.method, request.url.path, await request.body()))
-            answer: Response = await call_next(request)
-            return answer
-
-        app.add_middleware(BaseHTTPMiddleware, dispatch=keep)
-        return app
-
-
-def sent(emulator: Any, folder: Path, batches: Sequence[Batch]) -> list[tuple[str, str, bytes]]:
-    """What our client sends for each batch. Whether the emulated account takes it is no matter here."""
-    heard = Heard()
-    with account(emulator, folder, around=heard.before) as there:
-        for each in batches:
-            with contextlib.suppress(BatchRejectedError):
-                call = {"delete": "delete", "merge": "merge"}.get(each.rows[0].operation, "write")
-                getattr(there.client, call)(each)
-    return heard.bodies
-
-
-def without(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name not in names}
 
 
 def test_every_recorded_file_of_our_vendors_is_compared_or_has_a_reason() -> None:
@@ -256,84 +196,13 @@ def test_members_of_mailchimp(tmp_path: Path) -> None:
     assert [json.loads(body) for _, _, body in heard] == [{**each, "sync_tags": False} for each in theirs]
 
 
-def test_members_of_meta(tmp_path: Path) -> None:
-    """Schema and data, put in and taken out. Null is an empty text in ours, columns without a value fall away; the version is newer."""
-    names = ("fb_custom_audience", "fb_custom_audience_router", "fb_custom_audience_router_rETL_output")
-    theirs = [each for name in names for each in recorded(name, "/users")]
-    assert len(theirs) == 30
-    field = {schema: name for name, schema in META.items()}
-    batches, expected = [], []
-    for request in theirs:
-        payload = request["params"]["payload"]
-        rows = [dict(zip(payload["schema"], row, strict=True)) for row in payload["data"]]
-        rows = [{name: value for name, value in row.items() if value} for row in rows if any(row.values())]
-        if not rows:
-            continue  # nothing to match by: ours tells the row and sends nothing
-        operation = "delete" if request["method"] == "DELETE" else "create"
-        ours = [{field[name]: value for name, value in row.items()} for row in rows]
-        batches.append(batch("audience_members", ours, operation=operation, audience_id=meta_audiences.AUDIENCE))
-        expected.append((request["method"], rows))
-    heard = []
-    for method, _, body in sent(meta_audiences, tmp_path, batches):
-        payload = json.loads(parse_qs(body.decode())["payload"][0])
-        assert payload["is_raw"] is True
-        heard.append(
-            (method, [{n: v for n, v in zip(payload["schema"], row, strict=True) if v} for row in payload["data"]])
-        )
-    assert (heard, len(heard)) == (expected, 29)
-
-
-def test_digests_of_meta_are_the_same() -> None:
-    """Of plain values with hashing on.
-
-    Left out: FI, of which Meta wants one letter and theirs has two; ST, where theirs drops digits and Meta names punctuation,
-    special characters and spaces only; MADID, which is never hashed.
-    """
-    folder = shared_data("rudder_transformer_mit_2023") / "destinations"
-    rules = destination("meta_audiences").objects["audience_members"].fields
-    field = {schema: name for name, schema in META.items()}
-    seen: set[str] = set()
-    for case in json.loads((folder / "fb_custom_audience.json").read_text()):
-        config = case["input"]["destination"]["Config"]
-        if not config.get("isHashRequired") or config["disableFormat"] or not isinstance(case["output"], list):
-            continue
-        given = case["input"]["message"]["properties"]["listData"].get("add", [{}])[0]
-        payload = case["output"][-1]["params"]["payload"]
-        theirs = dict(zip(payload["schema"], payload["data"][0], strict=True))
-        for name in set(theirs) & set(given) - {"FI", "ST", "MADID"}:
-            rule = rules[field[name]]
-            if given[name]:
-                assert one(rule.normalise, rule.hash, given[name]) == theirs[name], name
-                seen.add(name)
-    assert seen >= {"EMAIL", "DOBM", "DOBD", "DOBY", "GEN", "ZIP", "COUNTRY"}
-    assert one("email_meta", "sha256", "Test@abc.com ") == hashlib.sha256(b"test@abc.com").hexdigest()
-
-
-def test_answers_of_salesforce_and_tiktok_are_understood() -> None:
-    """Recorded answers: used-up calls and failures that pass are tried again, an ended session is not a limit."""
-    mocks = shared_data("rudder_transformer_mit_2023") / "mocks"
-    salesforce = json.loads((mocks / "salesforce__proxy_response.json").read_text())
-    again: dict[str, str] = {}
-    for path, case in salesforce.items():
-        told = case["response"]
-        if "status" not in told:
-            continue
-        try:
-            judge_salesforce(httpx.Response(told["status"], json=told["data"]))
-        except TryAgain as passing:
-            first = told["data"][0] if isinstance(told["data"], list) else told["data"]
-            again[path.rsplit("/", 1)[1]] = f"{first['errorCode']} {passing.code}"
-    assert again == {
-        "4": "REQUEST_LIMIT_EXCEEDED rate_limit",
-        "5": "SERVER_UNAVAILABLE unavailable",
-        "7": "SERVER_UNAVAILABLE unavailable",
-    }
-    tiktok = next(iter(json.loads((mocks / "tiktok_ads__proxy_response.json").read_text()).values()))
-    judge_tiktok(httpx.Response(200, json=tiktok["successResponse"]["data"]))
-    judge_tiktok(httpx.Response(200, json=tiktok["invalidDataTypeResponse"]["data"]))
-    with pytest.raises(TryAgain) as limit:
-        judge_tiktok(httpx.Response(200, json=tiktok["tooManyRequests"]["data"]))
-    assert limit.value.code == "rate_limit"
-    with pytest.raises(TryAgain) as gateway:
-        judge_tiktok(httpx.Response(502, text=tiktok["502-BadGateway"]["data"]))
-    assert gateway.value.effect_unknown
+def test_messages_of_slack(tmp_path: Path) -> None:
+    """The text of each message to a webhook. Theirs goes as a form with a name, a picture and a channel, which webhooks of apps
+    do not take; ours as JSON, the form that Slack documents."""
+    calls = recorded("slack_output", "/demo") + recorded("slack_router_output", "/demo")
+    theirs = [json.loads(each["body"]["FORM"]["payload"]) for each in calls]
+    assert len(theirs) == 4
+    assert all(each.keys() - {"channel", "username", "icon_url"} == {"text"} for each in theirs)
+    rows = [batch("webhook_messages", [{"text": each["text"]}], "append", "append", escape="yes") for each in theirs]
+    heard = [(method, json.loads(body)) for method, _, body in sent(slack, tmp_path, rows)]
+    assert heard == [("POST", {"text": each["text"]}) for each in theirs]

@@ -146,7 +146,7 @@ def test_wrong_settings_end_the_run(bucket: Bucket, monkeypatch: pytest.MonkeyPa
         Pace(catalog.destination("s3").retry),
     )  # fmt: skip
     with pytest.raises(UnavailableError, match="no connection") as told:
-        client.prepare([], {})
+        client.prepare("snapshot", [], {})
     assert not told.value.effect_unknown
     client.close()
     monkeypatch.setenv("CDP_S3__BUCKET", "nosuch")
@@ -184,7 +184,7 @@ def test_errors_of_the_store(bucket: Bucket, answers: list[tuple[int, str]], err
     keys = {name.lower(): value for name, value in KEYS.items()}
     spec = catalog.destination("s3")
     client = connect(spec, {**settings, **keys}, Pace(spec.retry))
-    client.prepare([MappedField("id", FieldMap(column="id"), FieldRule(type="text"), "text", True)], {})
+    client.prepare("delta", [MappedField("id", FieldMap(column="id"), FieldRule(type="text"), "text", True)], {})
     client._client.meta.events.register("before-send.s3.PutObject", Answered(*answers))
     rows = batch("delta", [{"id": "a"}], prefix="p", file="x.parquet", encryption="bucket")
     if error is None:

@@ -120,11 +120,11 @@ def test_a_job_that_cannot_be_read_rejects_its_rows_at_once(there: Account) -> N
 
 
 def test_fields_and_the_external_id_are_checked_before_the_first_row(there: Account) -> None:
-    there.client.prepare(mapped("Tributary_Id__c", "LastName"), OPTIONS)
+    there.client.prepare("contacts", mapped("Tributary_Id__c", "LastName"), OPTIONS)
     with pytest.raises(SchemaGoneError, match="Nosuch__c"):
-        there.client.prepare(mapped("Tributary_Id__c", "Nosuch__c"), OPTIONS)
+        there.client.prepare("contacts", mapped("Tributary_Id__c", "Nosuch__c"), OPTIONS)
     with pytest.raises(ConfigurationError, match="Email"):
-        there.client.prepare(mapped("Tributary_Id__c", "Email"), {**OPTIONS, "external_id": "Email"})
+        there.client.prepare("contacts", mapped("Tributary_Id__c", "Email"), {**OPTIONS, "external_id": "Email"})
 
 
 def test_an_expired_token_is_fetched_anew_and_used_up_calls_are_no_wrong_key(there: Account) -> None:

@@ -14,15 +14,11 @@ from cdp.errors import ConfigurationError
 from demo.emulators.destinations import slack
 from demo.emulators.faults import Fault
 from reverse_etl import engine
-from reverse_etl.catalog import MappedField
-from reverse_etl.declaration import FieldMap
 from reverse_etl.destination import BatchRejectedError, UnavailableError
-from reverse_etl.destination_spec import FieldRule
 from tests.reverse_etl.conftest import Project, Script, Vendor, serving
 from tests.reverse_etl.destinations.shared import Account, account, batch
 
 HELLO = {"channel": "C0CRM", "text": "Anna <anna@example.com> & <!channel>"}
-CHANNEL = [MappedField("channel", FieldMap(column="channel"), FieldRule(type="text"), "text", False)]
 AS_OF = "2026-03-01T00:00:00"
 COLUMNS = {"id": "varchar", "person_id": "varchar", "channel": "varchar", "line": "varchar"}
 SYNC = """
@@ -53,7 +49,7 @@ def post(there: Account, kind: str = "messages", escape: str = "yes", **fields: 
 
 
 def test_a_message_says_what_it_says_and_calls_nobody(there: Account) -> None:
-    there.client.prepare(CHANNEL, {})
+    there.client.prepare("messages", [], {})
     assert post(there) == "succeeded"
     assert post(there, escape="no", text="*bold*", blocks='[{"type": "divider"}]') == "succeeded"
     first, second = there.held("message").values()
@@ -122,7 +118,7 @@ def test_the_channel_tells_what_arrived_unless_too_much_was_said_since(
 )
 def test_wrong_credentials_end_the_run(tmp_path: Path, settings: dict[str, str], reason: str) -> None:
     with account(slack, tmp_path, **settings) as there, pytest.raises(ConfigurationError, match=reason):
-        there.client.prepare(CHANNEL, {})
+        there.client.prepare("messages", [], {})
 
 
 def test_a_bot_without_the_scope_and_a_webhook_that_is_gone(tmp_path: Path) -> None:
@@ -139,7 +135,7 @@ def test_a_bot_without_the_scope_and_a_webhook_that_is_gone(tmp_path: Path) -> N
         account(slack, tmp_path / "c", webhook_url="") as there,
         pytest.raises(ConfigurationError, match="CDP_SLACK__WEBHOOK_URL is not set"),
     ):
-        there.client.prepare([], {})
+        there.client.prepare("webhook_messages", [], {})
 
 
 def test_lost_messages_are_found_in_the_channel_and_caps_hold(

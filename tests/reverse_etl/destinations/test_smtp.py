@@ -65,7 +65,7 @@ def send(server: Any, **fields: str) -> Any:
 
 def test_a_mail_arrives_as_it_was_meant(server: smtp.SmtpEmulator) -> None:
     mine = client(server)
-    mine.prepare([], OPTIONS)
+    mine.prepare("emails", [], OPTIONS)
     text = "Grüße, 王芳 😀\n.\n..dots\n" + "long " * 300
     done = send(
         mine, to_name="Anna, née \"Å\"", subject="优惠 " * 20, text=text, html="<p>Grüße</p>",
@@ -156,7 +156,7 @@ def test_wrong_settings_end_the_run_before_the_first_mail(
     server: smtp.SmtpEmulator, settings: dict[str, str], problem: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=problem):
-        client(server, **settings).prepare([], OPTIONS)
+        client(server, **settings).prepare("emails", [], OPTIONS)
 
 
 def test_tls_from_the_start_and_nobody_there(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_tls_from_the_start_and_nobody_there(tmp_path: Path) -> None:
         assert send(mine).status == "succeeded"
         mine.close()
     with pytest.raises(UnavailableError, match="no connection") as told:
-        client(server, port="1").prepare([], OPTIONS)
+        client(server, port="1").prepare("emails", [], OPTIONS)
     assert not told.value.effect_unknown
 
 
