@@ -28,9 +28,9 @@ def root(tmp_path: Path) -> Path:
         shapes[model] = ", ".join(f"cast(null as {c.split()[1]}) as {c.split()[0]}" for c in columns.split(", "))
     for model, columns in shapes.items():
         write(dbt_dir, f"models/profiles/{model}.sql", f"select {columns} where false\n")
-    for macro in ("as_of.sql", "grain.sql", "schema.sql"):
-        (dbt_dir / "macros").mkdir(exist_ok=True)
-        shutil.copy(REAL / "macros" / macro, dbt_dir / "macros" / macro)
+    (dbt_dir / "macros").mkdir(exist_ok=True)
+    for macro in ("as_of.sql", "grain.sql", "schema.sql", "engine/compression.sql"):
+        shutil.copy(REAL / "macros" / macro, dbt_dir / "macros")
     write(dbt_dir, "dbt_project.yml", "name: small\nversion: '1.0'\nprofile: small\n"
           "flags: {send_anonymous_usage_stats: false}\n"
           "vars: {as_of: '2026-03-01'}\nmodels: {small: {segments: {+schema: segments}}}\n")  # fmt: skip
