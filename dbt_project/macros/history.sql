@@ -44,8 +44,10 @@ an identifier (models/identity/person_identifier.sql), so who has that identifie
 {%- endmacro %}
 
 {#- A history begins with a row of bits for each person (`begun`: person_number, recorded_number, part, bits, kept_values, one time):
-what is `packed` in the run in which nothing was recorded yet. Later runs add a row for each change, to another table. -#}
-{% macro begin_with(packed, entered_at) -%}
+what is `packed` in the run in which nothing was recorded yet. Later runs add a row for each change, to another table (`changes`, by
+name: it reads this one). Where changes were recorded without a beginning, everybody's entry is one of them. -#}
+{% macro begin_with(packed, entered_at, changes) -%}
+{%- set recorded = adapter.get_relation(database=this.database, schema=this.schema, identifier=changes) if execute -%}
 select
     packed.person_number,
     packed.person_number as recorded_number,
@@ -54,9 +56,16 @@ select
     packed.kept_values,
     {{ as_of() }} as {{ entered_at }}
 from {{ packed }} as packed
-{% if is_incremental() %}
-where not exists (select 1 from {{ this }})
-{% endif %}
+where true
+    {% if is_incremental() %}
+    and not exists (select 1 from {{ this }})
+    {% endif %}
+    {% if recorded %}
+    and not exists (
+        select 1 from {{ recorded }}
+        where {{ entered_at }} < {{ as_of() }}
+    )
+    {% endif %}
 {%- endmacro %}
 
 {#- Rows of bits as a row for each name that holds; `columns`: what each row keeps of them. -#}

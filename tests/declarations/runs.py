@@ -18,13 +18,25 @@ MACROS = ("history.sql", "engine/compression.sql")
 
 @dataclass
 class Adapter:
-    """Says which of the macros of a name is that of DuckDB, as dbt's adapter does."""
+    """Says which of the macros of a name is that of DuckDB, and which tables there are, as dbt's adapter does."""
 
     macros: Callable[[], Any]
+    con: duckdb.DuckDBPyConnection
+
+    def get_relation(self, database: str, schema: str, identifier: str) -> str | None:
+        """The name of a table that is there."""
+        found = self.con.execute("select 1 from duckdb_tables() where table_name = ?", [identifier]).fetchall()
+        return f'"{identifier}"' if found else None
 
     def dispatch(self, name: str) -> Any:
         """The macro."""
         return getattr(self.macros(), f"duckdb__{name}")
+
+
+class This(str):
+    """The model's table, as its name in SQL."""
+
+    database = schema = "main"
 
 
 @dataclass
@@ -48,11 +60,12 @@ class History:
             "ref": lambda name: f'"{name}"',
             "as_of": lambda: f"(timestamp '{as_of}')",
             "is_incremental": lambda: exists,
-            "this": f'"{self.table}"',
+            "this": This(f'"{self.table}"'),
+            "execute": True,
             "var": lambda _, default: default,
             "config": lambda **given: self.config.update(given) or "",
             "return": lambda value: value,
-            "adapter": Adapter(lambda: macros),
+            "adapter": Adapter(lambda: macros, self.con),
         }
         environment = jinja2.Environment(undefined=jinja2.StrictUndefined)  # noqa: S701  (SQL, not HTML)
         environment.globals.update(globals_)

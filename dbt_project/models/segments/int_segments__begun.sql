@@ -11,4 +11,4 @@
     ],
 ) }}
 
-{{ begin_with(ref('int_segments__members_packed'), 'entered_at') }}
+{{ begin_with(ref('int_segments__members_packed'), 'entered_at', 'int_segments__stays') }}

@@ -11,4 +11,4 @@
     ],
 ) }}
 
-{{ begin_with(ref('int_tags__tags_packed'), 'assigned_at') }}
+{{ begin_with(ref('int_tags__tags_packed'), 'assigned_at', 'int_tags__stays') }}
