@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _KEY = pa.int64()
-FEW_EDGES = 100_000
+FEW_EDGES = 200_000
 """From here on scipy is sooner done, its import of 0.4 s included."""
 NODES = pa.list_(pa.struct([("node_key", _KEY), ("component_key", _KEY)]))
 SQL_ARGUMENTS = ["STRUCT(left_key BIGINT, right_key BIGINT)[]"]

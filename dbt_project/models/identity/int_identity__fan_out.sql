@@ -3,17 +3,20 @@
 -- A table of its own, whose size is known: `identifier` then holds these few in memory when it joins them, and not its own rows.
 
 -- depends_on: {{ ref('identity_reopened') }}, {{ ref('observation_reopened') }}, {{ ref('identifier_observation') }}
-with observations as not materialized (
+with types as (
+    select * from {{ ref('int_identity__type_numbered') }}
+),
+
+-- without other types: where no type can be shared, nothing is read
+observations as not materialized (
     select
         record_key,
         identifier_key,
         identifier_type
     from {{ identity_observations() }}
     where identifier_key is not null
-),
-
-types as (
-    select * from {{ ref('int_identity__type_numbered') }}
+        and identifier_type in (select types.name from types
+where types.decides_sharing or types.shared_above is not null)
 ),
 
 -- identifiers of which a person has only one: two of them beside the same value are two persons
