@@ -1,5 +1,6 @@
--- What the history of segments begins with: who was in which declared segment, as bits. One row is one person and set of segments, as they were known then.
--- Written in the run in which nothing was recorded yet; what changes is a row of int_segments__stays. The bits are told apart by int_segments__begun_layout.
+-- What the history of segments begins with: who was in which declared segment, as bits. One row is one person and set of
+-- segments, as they were known then. Written in the run in which nothing was recorded yet; what changes is a row of
+-- int_segments__stays. The bits are told apart by int_segments__begun_layout.
 {{ config(
     materialized='incremental',
     incremental_strategy='append',

@@ -1,5 +1,6 @@
--- What the history of tags begins with: every tag that is kept of everybody, as bits. One row is one person and table of tags, as they were known then.
--- Written in the run in which nothing was recorded yet; what changes is a row of int_tags__stays. The bits are told apart by int_tags__begun_layout.
+-- What the history of tags begins with: every tag that is kept of everybody, as bits. One row is one person and table of
+-- tags, as they were known then. Written in the run in which nothing was recorded yet; what changes is a row of
+-- int_tags__stays. The bits are told apart by int_tags__begun_layout.
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
