@@ -9,6 +9,7 @@ from pathlib import Path
 from dbt.adapters.duckdb import connections, impl  # noqa: F401
 from dbt.cli.main import dbtRunner
 
+from cdp.garbage import collect_rarely
 from cdp.settings import get_settings
 from tests.dbt_project import PROJECT
 
@@ -29,4 +30,5 @@ def _warm() -> None:
     get_settings.cache_clear()
 
 
+collect_rarely()
 _warm()

@@ -5,4 +5,4 @@ from __future__ import annotations
 import multiprocessing
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.dbt_loaded", "tests.cdp_loaded", "tests.ingest.dying"])
+CONTEXT.set_forkserver_preload(["tests.dbt_loaded", "tests.cdp_loaded", "tests.ingest.dying", "tests.frozen"])
