@@ -14,13 +14,17 @@ import duckdb
 import pytest
 
 from cdp.errors import DeclarationError
+from cdp.identity.resolve import resolve as resolve_file
 from cdp.identity.rules import load_rules
-from cdp.settings import PROJECT_ROOT
+from cdp.settings import PROJECT_ROOT, Settings
+from dbt_declarations.sources import pattern_macros
 from tests.commands import cdp
 from tests.identity import graphs
 from tests.identity.oracle import Override, Seen, Type, answer
 
 SEEDS = PROJECT_ROOT / "dbt_project" / "seeds" / "identity"
+# DuckDB's hash of a text, by which a state knows that its record keys fit: other numbers are another version
+RECORDS = str(duckdb.sql("select hash('record 用户 1')").fetchall()[0][0])
 FILES = ("person_identifier", "record_person", "refusals")
 TYPES = {
     "user_id": Type(1, 1, 1),
@@ -127,3 +131,18 @@ def test_wrong_rules_are_told_with_file_line_and_column(tmp_path: Path, text: st
 
 def test_the_rules_of_the_project_can_be_loaded() -> None:
     assert len(load_rules(None, SEEDS).types) >= 10
+
+
+@pytest.mark.parametrize(
+    ("begun", "message"), [({"hash": "1"}, "another version"), ({"digest": "1"}, "other identifier types")]
+)
+def test_a_state_that_was_begun_otherwise_is_refused(tmp_path: Path, begun: dict[str, str], message: str) -> None:
+    """By another hash of records, or other rules: its rows would not fit those to come."""
+    rows, settings = write_rows(tmp_path / "all.csv", [Seen("r1", 1, "email", "a@x.example")]), Settings(_env_file=None)
+    (state := tmp_path / "state").mkdir()
+    now = {"digest": load_rules(None, SEEDS).digest, "hash": RECORDS}
+    (state / "rules.json").write_text(json.dumps(now | begun), encoding="utf-8")
+    with pytest.raises(DeclarationError, match=message) as raised:
+        resolve_file(rows, None, tmp_path / "out", state, settings, pattern_macros)
+    assert "give another --state folder" in raised.value.render()
+    assert not (tmp_path / "out").exists()
