@@ -1,8 +1,7 @@
 """Parses an expression of a declaration with sqlglot, checks names and types, and rebuilds it as SQL that cannot fail.
 
 The SQL that leaves is built from checked parts, never the written text: columns are resolved, arithmetic runs in double
-precision, divisors of 0 and casts that do not fit give nothing instead of an error. The module is longer than most
-because one visitor handles every kind of node that is allowed.
+precision, divisors of 0 and casts that do not fit give nothing instead of an error.
 """
 
 from __future__ import annotations
@@ -17,13 +16,12 @@ from cdp.declarations import suggest
 from dbt_declarations.contracts import Type
 from dbt_declarations.functions import (
     CASTS,
-    CLOCK_NAMES,
-    CLOCKS,
     DIALECT,
     FUNCTIONS,
     MOMENTS,
     Function,
     arguments,
+    refuse_other_rows,
     to_double,
     written_name,
 )
@@ -52,9 +50,8 @@ def check(text: str, scope: Scope, wanted: tuple[Type, ...] = ()) -> Typed:
         tree = sqlglot.parse_one(text, dialect=DIALECT)
         typed = _Checker(scope).visit(tree)
     except SqlglotError as error:
-        raise ExpressionError(
-            syntax_message(str(error)), expected="an SQL expression", fix="check quotes and brackets"
-        ) from None
+        fix = "check quotes and brackets"
+        raise ExpressionError(syntax_message(str(error)), expected="an SQL expression", fix=fix) from None
     except RecursionError:
         raise ExpressionError("is nested too deeply", fix="split it into several declarations") from None
     if wanted and not any(fits(typed.type, w) for w in wanted):
@@ -235,15 +232,7 @@ class _Checker:
         return Typed(exp.DPipe(this=left.sql, expression=right.sql, safe=True), "text", left.reads | right.reads)
 
     def _other(self, node: exp.Expression) -> Typed:
-        for kinds, name in _OTHER_ROWS:
-            if isinstance(node, kinds):
-                raise ExpressionError(f"{name} stands in: {show(node)}", expected="columns of one row", fix=_ONE_ROW)
-        if isinstance(node, CLOCKS) or node.name.lower() in CLOCK_NAMES:
-            raise ExpressionError(
-                f"{show(node).lower()} reads the clock",
-                expected="a moment relative to the run's as_of",
-                fix="days_since()",
-            )
+        refuse_other_rows(node, show(node))
         if isinstance(node, exp.Func):
             return self._call(node)
         raise ExpressionError(f"cannot be used here: {show(node)}", expected="one expression without side effect")
@@ -260,9 +249,8 @@ class _Checker:
                 f"unknown function {name}()", expected="one of " + ", ".join(known), fix=suggest(name, known)
             )
         if function.facts_only and "properties" not in next(iter(self.scope.namespaces.values()), {}):
-            raise ExpressionError(
-                f"{name}() reads the properties of an event", expected="a column", fix="use over: event"
-            )
+            told = f"{name}() reads the properties of an event"
+            raise ExpressionError(told, expected="a column", fix="use over: event")
         return self._checked_call(name, function, given)
 
     def _checked_call(self, name: str, function: Function, arguments: list[exp.Expression]) -> Typed:
@@ -306,12 +294,6 @@ class _Checker:
 
 
 _A_LIST = "add rows with this list to seeds/segments/person_lists.csv"
-_ONE_ROW = "declare a statistical tag for the aggregate and use the tag here"
-_OTHER_ROWS = (
-    ((exp.Query, exp.Exists, exp.Subquery), "a subquery"),
-    ((exp.Window,), "a window function"),
-    ((exp.AggFunc,), "an aggregate"),
-)
 
 
 def _reads(typed: list[Typed]) -> frozenset[tuple[str, str]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from dbt_declarations.contracts import Type
-from dbt_declarations.scope import AS_OF
+from dbt_declarations.scope import AS_OF, ExpressionError
 
 DIALECT = "duckdb"
 Build = Callable[[list[exp.Expression]], exp.Expression]
@@ -32,6 +32,25 @@ CASTS: dict[str, tuple[str, Type]] = {
 # A run has one moment, as_of; these would read another.
 CLOCK_NAMES = {"now", "today", "get_current_timestamp", "transaction_timestamp", "current_localtimestamp"}
 CLOCKS = (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.CurrentDatetime)
+
+
+_ONE_ROW = "declare a statistical tag for the aggregate and use the tag here"
+_OTHER_ROWS = (
+    ((exp.Query, exp.Exists, exp.Subquery), "a subquery"),
+    ((exp.Window,), "a window function"),
+    ((exp.AggFunc,), "an aggregate"),
+)
+
+
+def refuse_other_rows(node: exp.Expression, written: str) -> None:
+    """Raise ExpressionError for what reads other rows or the clock; `written`: the node, as messages show it."""
+    for kinds, name in _OTHER_ROWS:
+        if isinstance(node, kinds):
+            raise ExpressionError(f"{name} stands in: {written}", expected="columns of one row", fix=_ONE_ROW)
+    if isinstance(node, CLOCKS) or node.name.lower() in CLOCK_NAMES:
+        raise ExpressionError(
+            f"{written.lower()} reads the clock", expected="a moment relative to the run's as_of", fix="days_since()"
+        )
 
 
 @dataclass(frozen=True)

@@ -99,27 +99,25 @@ where packed.bits[layout.word] & layout.mask <> 0
 cast(getvariable('recorded_until') as timestamp)
 {%- endmacro %}
 
-{#- Persons with stays of somebody who has become one with them: they may part again, so these are compared in every run. -#}
-{% macro joined_persons(exited_at, begun) -%}
-select person_number
-from {{ begun }}
-where recorded_number <> person_number
-{% if is_incremental() %}
-union
-select person_number
-from {{ this }}
-where recorded_number <> person_number
-    and {{ exited_at }} is null
-{% endif %}
-{%- endmacro %}
-
 {#- The first steps of a history's run: `touched`, persons of whom it has to compare what is with what was recorded, and `packed_now`,
 which has their bits. That is who was written since, but not who has the very bits that the history began with and no change since.
 Who is in no row of the wide table any more is not among them. -#}
 {% macro touched_persons(wide, packed, begun, entered_at, exited_at) -%}
+-- with stays of somebody who has become one with them: they may part again, so they are compared in every run
 joined as (
     select found.person_number
-    from ({{ joined_persons(exited_at, begun) }}) as found
+    from (
+        select person_number
+        from {{ begun }}
+        where recorded_number <> person_number
+        {% if is_incremental() %}
+        union
+        select person_number
+        from {{ this }}
+        where recorded_number <> person_number
+            and {{ exited_at }} is null
+        {% endif %}
+    ) as found
     semi join {{ wide }} as wide on found.person_number = wide.person_number
 ),
 
@@ -149,21 +147,15 @@ began as (
 ),
 
 touched as materialized (
-    select packed_now.person_number
+    select coalesce(packed_now.person_number, began.recorded_number) as person_number
     from packed_now
-    anti join began
+    full join began
         on packed_now.person_number = began.recorded_number
         and packed_now.part = began.part
         and packed_now.bits = began.bits
         and packed_now.kept_values = began.kept_values
-    union
-    select began.recorded_number
-    from began
-    anti join packed_now
-        on began.recorded_number = packed_now.person_number
-        and began.part = packed_now.part
-        and began.bits = packed_now.bits
-        and began.kept_values = packed_now.kept_values
+    where packed_now.person_number is null
+        or began.recorded_number is null
     {% if is_incremental() %}
     union
     select changes.recorded_number
@@ -175,8 +167,56 @@ touched as materialized (
 )
 {%- endmacro %}
 
+{#- What the history began with, as open stays: those of which no change has been recorded, where there are any. `named`: columns of
+the history for the name and the value of a bit. -#}
+{% macro begun_stays(begun, layout, named, entered_at, changes=none) -%}
+select
+    {% for column, key in named.items() %}begun.{{ column }} as {{ key }},
+    {% endfor %}begun.person_number,
+    begun.recorded_number,
+    begun.{{ entered_at }}
+from ({{ unpacked(begun, layout, ['person_number', 'recorded_number', entered_at]) }}) as begun
+{% if changes %}
+anti join {{ changes }} as changes
+    on begun.recorded_number = changes.recorded_number
+    and begun.name = changes.{{ named['name'] }}
+    and begun.{{ entered_at }} = changes.{{ entered_at }}
+{% endif %}
+{%- endmacro %}
+
+{#- The next steps of a history's run: `stays`, the open ones of persons who are to be compared. Of the others all stays are settled; who
+is nobody any more has none that are. `compared`: a condition on further stays, for which there are no bits. -#}
+{% macro open_stays(wide, begun, layout, named, entered_at, exited_at, compared='false') -%}
+settled as (
+    select wide.person_number
+    from {{ wide }} as wide
+    anti join touched on wide.person_number = touched.person_number
+),
+
+begun as (
+    select begun.*
+    from {{ begun }} as begun
+    anti join settled on begun.person_number = settled.person_number
+),
+
+stays as (
+    {{ begun_stays('begun', layout, named, entered_at, this if is_incremental() else none) }}
+    {% if is_incremental() %}
+    union all
+    select
+        {% for key in named.values() %}stays.{{ key }},
+        {% endfor %}stays.person_number,
+        stays.recorded_number,
+        stays.{{ entered_at }}
+    from {{ this }} as stays
+    where stays.{{ exited_at }} is null
+        and (stays.person_number not in (select person_number from settled) or {{ compared }})
+    {% endif %}
+)
+{%- endmacro %}
+
 {#- The stays of a history by who the persons are now: of persons who have become one, stays that meet are one stay. What the history
-began with counts where no change of it has been recorded. `named`: columns of the history for the name and the value of a bit. -#}
+began with counts where no change of it has been recorded. -#}
 {% macro stays_of_persons(history, begun, layout, named, entered_at, exited_at) -%}
 {%- set keys = named.values() | list -%}
 {%- set keyed = keys | join(', ') -%}
@@ -194,16 +234,9 @@ stays as (
     from changes
     union all
     select
-        {% for column, key in named.items() %}begun.{{ column }} as {{ key }},
-        {% endfor %}begun.person_number,
-        begun.recorded_number,
-        begun.{{ entered_at }},
+        *,
         cast(null as timestamp) as {{ exited_at }}
-    from ({{ unpacked(begun, layout, ['person_number', 'recorded_number', entered_at]) }}) as begun
-    anti join changes
-        on begun.recorded_number = changes.recorded_number
-        and begun.name = changes.{{ named['name'] }}
-        and begun.{{ entered_at }} = changes.{{ entered_at }}
+    from ({{ begun_stays(begun, layout, named, entered_at, 'changes') }}) as begun
 ),
 
 -- persons with stays of several; all others have each stay as it was recorded

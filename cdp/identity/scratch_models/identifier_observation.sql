@@ -1,5 +1,5 @@
 -- The observations of all files so far. One row is one identifier on one record, or one row that could not be used (with its reason).
--- Made from `landed.row` (cdp/identity/resolve.py); of rows that say the same, one is kept with the least sequence and tier.
+-- Made from one file a call (cdp/identity/resolve.py); of rows that say the same, one is kept with the least sequence and tier.
 -- Only a record of more than two rows, or of two with one key, can say the same twice.
 {%- set of_this_file = "" if var("provider") == 1 else
     "and o.record_key in (select n.record_key from {{ this }} as n where n.provider = {{ var('provider') }})" %}

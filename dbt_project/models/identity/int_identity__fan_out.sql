@@ -15,8 +15,11 @@ observations as not materialized (
         identifier_type
     from {{ identity_observations() }}
     where identifier_key is not null
-        and identifier_type in (select types.name from types
-where types.decides_sharing or types.shared_above is not null)
+        and identifier_type in (
+            select types.name from types
+            where types.decides_sharing
+                or types.shared_above is not null
+        )
 ),
 
 -- identifiers of which a person has only one: two of them beside the same value are two persons

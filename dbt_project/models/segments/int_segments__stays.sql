@@ -47,44 +47,10 @@ members as (
     where members.segment in (select segment from handwritten)
 ),
 
-settled as (
-    select wide.person_number
-    from {{ ref('int_segments__person_evaluated') }} as wide
-    anti join touched on wide.person_number = touched.person_number
-),
-
-begun as (
-    select begun.*
-    from {{ ref('int_segments__begun') }} as begun
-    anti join settled on begun.person_number = settled.person_number
-),
-
-stays as (
-    select
-        begun.name as segment,
-        begun.person_number,
-        begun.recorded_number,
-        begun.entered_at
-    from ({{ unpacked('begun', ref('int_segments__begun_layout'), ['person_number', 'recorded_number', 'entered_at']) }}) as begun
-    {% if is_incremental() %}
-    anti join {{ this }} as changes
-        on begun.recorded_number = changes.recorded_number
-        and begun.name = changes.segment
-        and begun.entered_at = changes.entered_at
-    union all
-    select
-        stays.segment,
-        stays.person_number,
-        stays.recorded_number,
-        stays.entered_at
-    from {{ this }} as stays
-    where stays.exited_at is null
-        and (
-            stays.person_number not in (select person_number from settled)
-            or stays.segment in (select segment from handwritten)
-        )
-    {% endif %}
-),
+{{ open_stays(
+    ref('int_segments__person_evaluated'), ref('int_segments__begun'), ref('int_segments__begun_layout'), {'name': 'segment'},
+    'entered_at', 'exited_at', compared='stays.segment in (select segment from handwritten)'
+) }},
 
 -- also for a person who is in through the stay of somebody who has become one with them: they may part again
 entered as (

@@ -33,44 +33,10 @@ assigned as (
     from ({{ unpacked('tagged', ref('int_tags__layout'), ['person_number']) }}) as unpacked
 ),
 
--- of persons of whom nothing is to be compared, all stays are settled; of those who are nobody any more, none
-settled as (
-    select wide.person_number
-    from {{ ref('int_tags__person_tagged') }} as wide
-    anti join touched on wide.person_number = touched.person_number
-),
-
-begun as (
-    select begun.*
-    from {{ ref('int_tags__begun') }} as begun
-    anti join settled on begun.person_number = settled.person_number
-),
-
-stays as (
-    select
-        begun.person_number,
-        begun.recorded_number,
-        begun.name as tag,
-        begun.value,
-        begun.assigned_at
-    from ({{ unpacked('begun', ref('int_tags__begun_layout'), ['person_number', 'recorded_number', 'assigned_at']) }}) as begun
-    {% if is_incremental() %}
-    anti join {{ this }} as changes
-        on begun.recorded_number = changes.recorded_number
-        and begun.name = changes.tag
-        and begun.assigned_at = changes.assigned_at
-    union all
-    select
-        stays.person_number,
-        stays.recorded_number,
-        stays.tag,
-        stays.value,
-        stays.assigned_at
-    from {{ this }} as stays
-    anti join settled on stays.person_number = settled.person_number
-    where stays.removed_at is null
-    {% endif %}
-),
+{{ open_stays(
+    ref('int_tags__person_tagged'), ref('int_tags__begun'), ref('int_tags__begun_layout'), {'name': 'tag', 'value': 'value'},
+    'assigned_at', 'removed_at'
+) }},
 
 -- one join does for all but the stays of persons who have become somebody else
 compared as (
