@@ -73,9 +73,9 @@ def _numbered(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarr
         (left_order, lefts), (right_order, rights) = pool.map(_parted, (left, right))
         named = list(pool.map(_named, lefts, rights))
         firsts = np.cumsum([0, *(len(keys) for _, _, keys in named)])
-        both = [(left_order, [part[0] for part in named]), (right_order, [part[1] for part in named])]
-        sides = list(pool.map(lambda side: _in_place(*side, firsts), both))
-    return sides[0], sides[1], np.concatenate([keys for _, _, keys in named])
+        both = ([part[0] for part in named], [part[1] for part in named])
+        left, right = pool.map(_in_place, (left_order, right_order), both, (firsts, firsts))
+    return left, right, np.concatenate([keys for _, _, keys in named])
 
 
 def _parted(keys: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -102,7 +102,10 @@ def replay_arrow(edges: pa.Array, limits: pa.Array, pairs: pa.Array) -> pa.Array
         persons += found.items()
         refused += held_back
         ends.append((len(persons), len(refused)))
-    lists = [_lists(rows, [end[n] for end in ends], OUTCOME[n].type) for n, rows in enumerate((persons, refused))]
+    lists = [
+        _lists(persons, [end[0] for end in ends], OUTCOME["persons"].type),
+        _lists(refused, [end[1] for end in ends], OUTCOME["refused"].type),
+    ]
     return pa.StructArray.from_arrays(lists, fields=list(OUTCOME))
 
 
