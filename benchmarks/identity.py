@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -225,6 +226,7 @@ def _increment(folder: Path) -> dict[str, Any]:
     answer = folder / "out" / "person_identifier.parquet"
     once = answer.read_bytes()
     before = _resolve(folder, "plain", "first", "state")
+    os.sync()  # what the first call wrote is on the disk before the second one waits for its own
     found = _resolve(folder, "plain", "rest", "state")
     assert answer.read_bytes() == once, "the increment gave another answer"
     return found | {"before": before}

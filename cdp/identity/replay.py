@@ -54,7 +54,7 @@ def replay(
             continue
         if size[large] < size[small]:
             large, small = small, large
-        if _forbidden(enemies, large, small, root):
+        if enemies and _forbidden(enemies, large, small, root):
             refused.append((left, right, NEVER))
             continue
         held, added = counts.get(large), counts.get(small)
@@ -71,11 +71,11 @@ def replay(
                 into[limit_class] = into.get(limit_class, 0) + number
         if small in enemies:
             enemies[large] |= enemies.pop(small)
+    tops = {key: root(key) for key in sorted(parent)}
     least: dict[int, int] = {}
-    for key in parent:
-        top = root(key)
-        least[top] = min(least.get(top, key), key)
-    return {key: least[root(key)] for key in sorted(parent)}, refused
+    for key, top in tops.items():
+        least.setdefault(top, key)  # in order, so the first one is the least
+    return {key: least[top] for key, top in tops.items()}, refused
 
 
 def _forbidden(enemies: dict[int, set[int]], large: int, small: int, root: Any) -> bool:
@@ -94,16 +94,27 @@ def replay_arrow(edges: pa.Array, limits: pa.Array, pairs: pa.Array) -> pa.Array
         _rows(limits, ("identifier_key", "limit_class", "most")),
         _rows(pairs, ("left_key", "right_key")),
     ]
-    found = []
+    persons: list[tuple[int, int]] = []
+    refused: list[Refusal] = []
+    ends: list[tuple[int, int]] = [(0, 0)]
     for one_edges, one_limits, one_pairs in zip(*columns, strict=True):
-        persons, refused = replay(one_edges, one_limits, one_pairs)
-        found.append(
-            {
-                "persons": [{"identifier_key": k, "person_key": p} for k, p in persons.items()],
-                "refused": [{"left_key": a, "right_key": b, "limit_class": c} for a, b, c in refused],
-            }
-        )
-    return pa.array(found, OUTCOME)
+        found, held_back = replay(one_edges, one_limits, one_pairs)
+        persons += found.items()
+        refused += held_back
+        ends.append((len(persons), len(refused)))
+    lists = [
+        _lists(persons, [end[0] for end in ends], OUTCOME["persons"].type),
+        _lists(refused, [end[1] for end in ends], OUTCOME["refused"].type),
+    ]
+    return pa.StructArray.from_arrays(lists, fields=list(OUTCOME))
+
+
+def _lists(rows: Sequence[tuple[Any, ...]], ends: list[int], type_: pa.ListType) -> pa.ListArray:
+    """Rows as a column of lists of structs; one list reaches from one of the ends to the next."""
+    fields = list(type_.value_type)
+    columns = zip(*rows, strict=True) if rows else [[] for _ in fields]
+    values = [pa.array(column, field.type) for column, field in zip(columns, fields, strict=True)]
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.StructArray.from_arrays(values, fields=fields))
 
 
 def _rows(column: pa.Array, fields: Sequence[str]) -> list[list[Any]]:

@@ -77,8 +77,9 @@ def build(folder: Path, warehouse: Path, settings: Settings, variables: dict[str
 
     A process of its own: dbt keeps the database open as long as its process lives. Raises RunError with dbt's words.
     """
+    folder = folder.resolve()  # dbt runs in it
     environment = settings.dbt_environment() | {
-        "CDP_WAREHOUSE_PATH": str(warehouse),
+        "CDP_WAREHOUSE_PATH": str(warehouse if warehouse == MEMORY else warehouse.resolve()),
         "DBT_TARGET_PATH": str(folder / "target"),
         "DBT_LOG_PATH": str(folder / "logs"),
         "CDP_DBT_THREADS": "1",

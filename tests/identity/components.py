@@ -4,27 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cdp.identity import components
 from tests.identity.engine import Engine
 
 Edge = tuple[int, int]
 
 
 def labelled(edges: Iterable[Edge], *, threads: int = 2) -> dict[int, int]:
-    """node -> component, as the project's own macro computes it: the same whether it takes the edges for few or for many."""
-    usual = components.FEW_EDGES
-    try:
-        components.FEW_EDGES = 0
-        by_library = _labelled(edges, threads)
-        components.FEW_EDGES = 10**9
-        by_hand = _labelled(edges, threads)
-    finally:
-        components.FEW_EDGES = usual
-    assert by_hand == by_library
-    return by_hand
-
-
-def _labelled(edges: Iterable[Edge], threads: int) -> dict[int, int]:
+    """node -> component, as the project's own macro computes it."""
     rows = list(edges)
     engine = Engine(threads=threads)
     with engine.con as con:

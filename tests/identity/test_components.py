@@ -62,8 +62,7 @@ def test_star_and_two_stars_joined_at_the_rim() -> None:
     assert len(partition(labelled([*left, *right, (spokes - 1, 10 * spokes + 1)]))) == 1
 
 
-def test_an_edge_that_is_there_256_times_is_an_edge() -> None:
-    """Repeats are added up in the matrix: in one byte they would come to nothing."""
+def test_an_edge_that_is_there_many_times_is_an_edge() -> None:
     assert labelled([(1, 2)] * 256 + [(3, 4)] * 512) == {1: 1, 2: 1, 3: 3, 4: 3}
 
 

@@ -81,7 +81,7 @@ def test_one_file_and_many_in_any_order_give_the_definition_in_the_same_bytes(tm
     shuffled = rng.sample(rows, len(rows))
     for number in range(2):
         batch = shuffled[number::2] + rng.sample(rows, 5)  # some of them twice
-        more = ("--rules", str(rules), "--state", str(tmp_path / "state"))
+        more = ("--rules", str(rules), "--state", os.path.relpath(tmp_path / "state", PROJECT_ROOT))
         resolve(write_rows(tmp_path / f"batch{number}.csv", batch), tmp_path / "often", *more)
     for name in FILES:
         one, other = (tmp_path / folder / f"{name}.parquet" for folder in ("once", "often"))

@@ -48,7 +48,8 @@ founders as (
     group by person_key
 ),
 
-persons as (
+-- materialized: else the hash is made for each identifier of the person
+persons as materialized (
     select
         founders.person_key,
         founders.founder_key,
