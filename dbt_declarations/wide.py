@@ -10,7 +10,7 @@ from dbt_declarations.sql import name, ref, text
 _SIMPLE = {"trait": "person_traits", "touch": "person_touch", "rfm": "person_rfm", "tag": "person_tags"}
 
 # The person's number, for histories with a row per person and tag (segment): models/profiles/person_number.sql
-NUMBER = "md5_number_lower(person.person_id) as person_number"
+NUMBER = "audience.person_number"
 
 
 def base(reads: Iterable[tuple[str, str]], extra_columns: Iterable[str] = (), extra_joins: Iterable[str] = ()) -> str:
