@@ -15,6 +15,7 @@ from dbt_declarations.tags_sql import CATALOGUE
 
 Documents = dict[Path, str]
 _PERSON = ("person_id", "varchar", "Person.")
+_NUMBER = ("person_number", "ubigint", "Number of the person.")
 
 
 def document_models(
@@ -83,7 +84,7 @@ def _tags(tags: Sequence[CheckedTag]) -> list[dict[str, Any]]:
     ]
     models += [
         _model(
-            f"int_tags__{o}s_digested", f"What is read of {o} facts, as a digest. One row is one person.", key=_PERSON
+            f"int_tags__{o}s_digested", f"What is known of {o} facts, as a digest. One row is one person.", key=_NUMBER
         )
         for o in tables
     ]
