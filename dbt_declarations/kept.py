@@ -46,6 +46,7 @@ def finish_kept(
     *,
     schema: str,
     what: str,
+    history: Sequence[str],
     inputs: Sequence[str] | None,
     also: Sequence[str] = (),
     declared: str = "",
@@ -55,7 +56,8 @@ def finish_kept(
 
     `inputs`: SQL of what the columns of a person are made from. Of whom all are those of the last run is not computed again. None: a
     person's columns are made from other persons, too, so everybody is computed. Either way a row has the digest of its columns, and
-    the `as_of` of the run that wrote it with another one: what histories compare. `also`: what else the digest is made from, without
+    the `as_of` of the run that wrote it with another one: what its history compares (`history`: the start of the names of its
+    models, and its two times). `also`: what else the digest is made from, without
     being a column; `declared`: what a change of writes everybody again."""
     listed = ", ".join(columns)
     version = text(hashlib.sha256(f"{listed}{declared}".encode()).hexdigest()[:16])
@@ -71,15 +73,17 @@ def finish_kept(
     select = finish(f"with {', '.join(ctes)} select * from final", schema=schema, what=what)
     head, body = select.split("\n\n", 1)
     same = f"join {THIS} as kept on kept.person_number = digested.person_number and kept.digest = digested.digest"
-    told_by, written_at = {"digest": "ubigint"}, AS_OF
+    told_by, now = {"digest": "ubigint"}, f"written_at({', '.join(map(repr, history))})"
+    written_at = f"{{{{ {now} }}}}"
     if inputs is None:
         body = only_when_kept(body, "FROM digested", f"anti {same}")
     else:
-        told_by["inputs_digest"], written_at = "ubigint", f"coalesce(kept.written_at, {AS_OF})"
+        told_by["inputs_digest"] = "ubigint"
+        kept = f"{{% if is_incremental() %}}coalesce(kept.written_at, {{{{ {now} }}}})"
+        written_at = f"{kept}{{% else %}}{{{{ {now} }}}}{{% endif %}}"
         known = f"anti join {THIS} as kept on kept.person_number = hashed.person_number and kept.inputs_digest = hashed.inputs_digest"
         body = only_when_kept(only_when_kept(body, "FROM digested", f"left {same}"), "FROM hashed", known)
-    either = f"{{% if is_incremental() %}}{written_at}{{% else %}}{AS_OF}{{% endif %}}".replace(AS_OF, "{{ as_of() }}")
-    body = body.replace(_WRITTEN_AT, either if inputs is not None else "{{ as_of() }}")
+    body = body.replace(_WRITTEN_AT, written_at)
     return f"{head.split(chr(10), 1)[0]}\n{kept_config(schema, 'audience', told_by)}{body}"
 
 

@@ -71,7 +71,14 @@ def wide(segments: Sequence[CheckedSegment]) -> str:
     columns = ["person_id", "person_number", *(name(n) for n in own)]
     what = "One row: a person, one column per declared segment. Who is made from what the last run had is not computed again."
     return finish_kept(
-        _read(segments), ctes, columns, "evaluated", schema="segments", what=what, inputs=inputs
+        _read(segments),
+        ctes,
+        columns,
+        "evaluated",
+        schema="segments",
+        what=what,
+        history=("int_segments", "entered_at", "exited_at"),
+        inputs=inputs,
     )
 
 

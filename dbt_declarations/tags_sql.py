@@ -98,6 +98,7 @@ def _wide(tags: Sequence[CheckedTag], layouts: str) -> str:
         f"layer_{len(layers)}",
         schema="tags",
         what=what,
+        history=("int_tags", "assigned_at", "removed_at"),
         inputs=_inputs(tags, also),
         also=also,
         declared=layouts,

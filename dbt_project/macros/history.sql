@@ -99,6 +99,19 @@ where packed.bits[layout.word] & layout.mask <> 0
 cast(getvariable('recorded_until') as timestamp)
 {%- endmacro %}
 
+{#- The as_of of rows of a wide table that are written now, for the table and the two times of its history. Where the history has
+already recorded this as_of (a run is repeated, or goes back), it is a microsecond more: so what was written up to the moment that
+was recorded last has been compared. By name: the history reads this table. -#}
+{% macro written_at(history, entered_at, exited_at) -%}
+{%- set stays = adapter.get_relation(database=this.database, schema=this.schema, identifier=history ~ '__stays') if execute -%}
+{%- set begun = adapter.get_relation(database=this.database, schema=this.schema, identifier=history ~ '__begun') if execute -%}
+{{ as_of() }}
+{%- if stays %}
+    + to_microseconds(cast(exists (select 1 from {{ stays }} where {{ entered_at }} >= {{ as_of() }} or {{ exited_at }} >= {{ as_of() }})
+    {%- if begun %} or exists (select 1 from {{ begun }} where {{ entered_at }} >= {{ as_of() }}){% endif %} as integer))
+{%- endif %}
+{%- endmacro %}
+
 {#- The first steps of a history's run: `touched`, persons of whom it has to compare what is with what was recorded, and `packed_now`,
 which has their bits. That is who was written since, but not who has the very bits that the history began with and no change since.
 Who is in no row of the wide table any more is not among them. -#}
@@ -128,7 +141,7 @@ written as (
         select * from {{ begun }}
         where {{ entered_at }} = {{ as_of() }}
     ) as just_begun on wide.person_number = just_begun.person_number
-    where wide.written_at >= {{ recorded_until() }}
+    where wide.written_at > {{ recorded_until() }}
     union
     select person_number from joined
 ),

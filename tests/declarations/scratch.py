@@ -131,6 +131,7 @@ def runnable(sql: str, as_of: str = AS_OF) -> str:
     sql = re.sub(r"\{% if is_incremental\(\) %\}[^%]*?\{% endif %\}", "", sql)
     sql = re.sub(r"\{% if is_incremental\(\) %\}.*?\{% else %\}(.*?)\{% endif %\}", r"\1", sql, flags=re.S)
     sql = re.sub(r"\{\{ ref\('(\w+)'\) \}\}", r'"\1"', sql)
+    sql = re.sub(r"\{\{ written_at\([^)]*\) \}\}", "{{ as_of() }}", sql)
     return sql.replace("{{ as_of() }}", f"(timestamp '{as_of}')")
 
 
