@@ -72,6 +72,7 @@ def _tags(tags: Sequence[CheckedTag]) -> list[dict[str, Any]]:
         _model(
             "tag_wecom", "Tags of the WeCom library that stand for manual tags. One row is one of them, as group/tag."
         ),
+        _model("int_tags__tags_numbered", "person_tags by the person's number, for segments. One row is one person."),
         _model("int_tags__person_gathered", "What tags are computed from. One row is one person.", [_PERSON]),
         _model(
             "int_tags__person_tagged",

@@ -15,7 +15,7 @@ from dbt_declarations.kinds.segments import HOLDOUT
 from dbt_declarations.packed import Bit, Part, layout, packed
 from dbt_declarations.segments import CheckedSegment, uses
 from dbt_declarations.sql import active, constants, finish, name, ref, render, text, while_active
-from dbt_declarations.wide import NUMBER, base
+from dbt_declarations.wide import base
 
 WIDE = "int_segments__person_evaluated"
 BUCKETS = 10_000  # a hundredth of a percent
@@ -71,7 +71,7 @@ def wide(segments: Sequence[CheckedSegment]) -> str:
     columns = ["person_id", "person_number", *(name(n) for n in own)]
     what = "One row: a person, one column per declared segment. Who is made from what the last run had is not computed again."
     return finish_kept(
-        _read(segments),
+        base(_reads(segments), numbered=True),
         ctes,
         columns,
         "evaluated",
@@ -97,16 +97,11 @@ def _reads(segments: Sequence[CheckedSegment]) -> set[tuple[str, str]]:
     return {r for s in segments for r in s.reads if r[0] != "segment" or r[1] not in own}
 
 
-def _read(segments: Sequence[CheckedSegment]) -> str:
-    """The select of all that segments are computed from."""
-    return base(_reads(segments), [NUMBER])
-
-
 def placement(segments: Sequence[CheckedSegment], asked: CheckedSegment) -> str:
     """The select of who fits the segments of a group (`fits__<name>`), and of the place of each person in the order of the asked
     segment's limit (`place`, among those who fit), with the columns that the order is made from."""
     ctes, last = _layers(segments)
-    ctes = [f"layer_0 as ({_read(segments)})", *ctes]
+    ctes = [f"layer_0 as ({base(_reads(segments))})", *ctes]
     columns = [name(f"fits__{s.segment.name}") for s in segments]
     if asked.segment.limit and asked.order_by:
         columns += [name(f"{n}__{c}") for n, c in sorted(asked.order_by.reads)]

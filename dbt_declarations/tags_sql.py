@@ -24,7 +24,7 @@ from dbt_declarations.tag_columns import (
 from dbt_declarations.tags import VALUE_TYPES, CheckedTag, tag_layers
 from dbt_declarations.tags_told import parts, person_tags, unpivoted
 from dbt_declarations.touched import kept_models
-from dbt_declarations.wide import NUMBER, base
+from dbt_declarations.wide import NUMBERED_TAGS, base
 
 GATHERED = "int_tags__person_gathered"
 CATALOGUE = (
@@ -57,6 +57,7 @@ def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
     views = {
         "int_tags__tags_unpivoted": (unpivoted(tags), "One row: a person and a tag."),
         "person_tags": (person_tags(tags), "One row: a person, one column per tag."),
+        NUMBERED_TAGS: (person_tags(tags, "person_number"), "One row: a person by number, one column per tag."),
         "int_tags__tags_packed": (packed(told), "One row: a person and a table with tags, as bits."),
     }
     for model, (select, what) in views.items():
@@ -74,7 +75,7 @@ def _gathered(tags: Sequence[CheckedTag]) -> str:
     """What the expressions read, and the tags that need none: a view, so that both steps are one pass."""
     reads = {r for t in tags for r in t.reads if r[0] != "tag"} | {LAST_SEEN}
     columns, joins = _joined([t for t in tags if not t.is_computed])
-    ctes = [*_manual(tags), f"final as ({base(reads, [NUMBER, *columns], joins)})"]
+    ctes = [*_manual(tags), f"final as ({base(reads, columns, joins, numbered=True)})"]
     return "with " + ",\n".join(ctes) + "\nselect * from final"
 
 
@@ -141,7 +142,7 @@ def _joined(tags: Sequence[CheckedTag]) -> tuple[list[str], list[str]]:
     moments = moments_of(tags)
     for over in fact_tables(tags):
         columns[f"hash({fact_alias(over)}.digest, {fact_alias(over)}.holds_until) as {_digest_of(over)}"] = None
-        joins[fact_join(over, "audience", "person_number")] = None
+        joins[fact_join(over, "person", "person_number")] = None
     for tag in tags:
         if tag.measure:
             value = fact_value(tag, moments[tag.name])
