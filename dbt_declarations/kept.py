@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from sqlglot import exp
 
 from dbt_declarations.scope import AS_OF
-from dbt_declarations.sql import THIS, finish, render, text
+from dbt_declarations.sql import LOOSE, THIS, TIGHT, finish, render, text
 from dbt_declarations.value_types import Typed
 
 
@@ -28,9 +28,7 @@ def kept_config(schema: str, persons: str, told_by: Mapping[str, str]) -> str:
         for column, kind in {"person_number": "ubigint", "written_at": "timestamp", **told_by}.items()
     )
     gone += f" delete from {{{{ this }}}} where coalesce(person_number not in (select person_number from {{{{ ref('{persons}') }}}}), true)"
-    # hashes do not get shorter by packing, and to try it took four fifths of the time of writing a person_id
-    hooks = f'pre_hook=["{{{{ pack_strings(false) }}}}", "{{% if is_incremental() %}}{gone}{{% endif %}}"],'
-    hooks += ' post_hook="{{ pack_strings(true) }}"'
+    hooks = f'pre_hook=["{LOOSE}", "{{% if is_incremental() %}}{gone}{{% endif %}}"], post_hook="{TIGHT}"'
     return (
         f"-- depends_on: {{{{ ref('{persons}') }}}}\n"
         f"{{{{ config(materialized='incremental', schema='{schema}', incremental_strategy='delete+insert', unique_key='person_number',"

@@ -65,7 +65,10 @@ def fill(
             if db.execute("select 1 from duckdb_tables() where table_name = ?", [f"int_{kind}__{model}"]).fetchall()
         ]
         # as the macro written_at says it: what is written again at an as_of that the history has recorded
-        later = " or ".join(f"exists (select 1 from ({q}) as t (told_at) where told_at >= '{day}')" for q in recorded) or "false"
+        later = (
+            " or ".join(f"exists (select 1 from ({q}) as t (told_at) where told_at >= '{day}')" for q in recorded)
+            or "false"
+        )
         again = bool(db.execute(f"select {later}").fetchall()[0][0])
         fresh = (
             "select person_number, columns(* exclude (person_id, person_number)),"
