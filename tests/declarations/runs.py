@@ -13,7 +13,7 @@ import jinja2
 from tests.declarations.scratch import in_order, runnable
 
 PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
-MACROS = ("history.sql", "engine/compression.sql", "engine/hash.sql")
+MACROS = ("history.sql", "history_told.sql", "engine/compression.sql", "engine/hash.sql")
 
 
 @dataclass

@@ -31,7 +31,15 @@ def root(tmp_path: Path) -> Path:
     for model, columns in shapes.items():
         write(dbt_dir, f"models/profiles/{model}.sql", f"select {columns} where false\n")
     (dbt_dir / "macros").mkdir(exist_ok=True)
-    for macro in ("as_of.sql", "grain.sql", "schema.sql", "history.sql", "engine/compression.sql", "engine/hash.sql"):
+    for macro in (
+        "as_of.sql",
+        "grain.sql",
+        "schema.sql",
+        "history.sql",
+        "history_told.sql",
+        "engine/compression.sql",
+        "engine/hash.sql",
+    ):
         shutil.copy(REAL / "macros" / macro, dbt_dir / "macros")
     write(dbt_dir, "dbt_project.yml", "name: small\nversion: '1.0'\nprofile: small\n"
           "flags: {send_anonymous_usage_stats: false}\n"
