@@ -105,7 +105,11 @@ def segments() -> dict[str, tuple[str, str]]:
 
 
 def fill(con: duckdb.DuckDBPyConnection, persons: int, events: int) -> None:
-    """Persons and their events of 400 days; a few persons do much, most do little, in visits of about five events."""
+    """Persons and their events of 400 days; a few persons do much, most do little, in visits of about five events. What follows from
+    the other columns of an event is written down, as models/profiles/person_event.sql does it."""
+    con.execute("drop table person_event")
+    listed = ", ".join(f"{n} {t}" for n, t in CONTRACTS["person_event"].items())
+    con.execute(f"create table person_event ({listed}, person_number ubigint, row_digest ubigint)")
     con.execute(
         f"insert into person by name select 'p_' || md5(i::varchar) as person_id, ['Berlin', 'Paris', 'Shanghai', 'Lyon'][(hash(i) % 4)::bigint + 1]"
         f" as city, (hash(i, 1) % 6)::bigint as identifier_count, hash(i, 2) % 2 = 0 as can_email, false as is_test, false as is_bot,"
@@ -119,11 +123,13 @@ def visits(con: duckdb.DuckDBPyConnection, persons: int, first: int, count: int,
     con.execute(
         f"""
         insert into person_event by name
-        select 'p_' || md5((pow((hash(visit) % 1000000) / 1000000.0, 1.5) * ({persons} - 1))::bigint::varchar) as person_id,
+        select *, cast(md5_number(person_id) >> 64 as ubigint) as person_number,
+            hash(person_id, event_key, event_name, occurred_at, value, channel) as row_digest
+        from (select 'p_' || md5((pow((hash(visit) % 1000000) / 1000000.0, 1.5) * ({persons} - 1))::bigint::varchar) as person_id,
             'e' || i as event_key, 'Event ' || (hash(i, 2) % {KINDS}) as event_name,
             {begins} + to_seconds(i % 5 * 60) as occurred_at, (hash(i, 4) % 1000) / 10.0 as value,
             ['web', 'app', 'store'][(hash(i, 5) % 3)::bigint + 1] as channel
-        from (select i, i // 5 as visit from range({first}, {first + count}) t(i))
+            from (select i, i // 5 as visit from range({first}, {first + count}) t(i)))
         order by occurred_at
         """
     )

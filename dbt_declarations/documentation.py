@@ -15,6 +15,7 @@ from dbt_declarations.tags_sql import CATALOGUE
 
 Documents = dict[Path, str]
 _PERSON = ("person_id", "varchar", "Person.")
+_NUMBER = ("person_number", "ubigint", "Number of the person.")
 
 
 def document_models(
@@ -71,6 +72,7 @@ def _tags(tags: Sequence[CheckedTag]) -> list[dict[str, Any]]:
         _model(
             "tag_wecom", "Tags of the WeCom library that stand for manual tags. One row is one of them, as group/tag."
         ),
+        _model("int_tags__tags_numbered", "person_tags by the person's number, for segments. One row is one person."),
         _model("int_tags__person_gathered", "What tags are computed from. One row is one person.", [_PERSON]),
         _model(
             "int_tags__person_tagged",
@@ -83,7 +85,7 @@ def _tags(tags: Sequence[CheckedTag]) -> list[dict[str, Any]]:
     ]
     models += [
         _model(
-            f"int_tags__{o}s_digested", f"What is read of {o} facts, as a digest. One row is one person.", key=_PERSON
+            f"int_tags__{o}s_digested", f"What is known of {o} facts, as a digest. One row is one person.", key=_NUMBER
         )
         for o in tables
     ]

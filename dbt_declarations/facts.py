@@ -22,9 +22,9 @@ from dbt_declarations.measures import (
     shared_moments,
     value_of,
 )
-from dbt_declarations.project import FACTS, Facts
+from dbt_declarations.project import FACTS, PERSON_NUMBER, Facts
 from dbt_declarations.scope import AS_OF
-from dbt_declarations.sql import EXACT, name, ref, text
+from dbt_declarations.sql import EXACT, name, person_number, ref, text
 
 
 def pass_over(
@@ -52,19 +52,27 @@ def pass_over(
     if len(groups) == 1 and not audience:
         ((kinds, (ours, our_points)),) = groups.items()
         return "with " + ",\n".join(_group(over, None, kinds, ours, our_points, "")) + "\nselect * from final"
-    ctes = [_numbered(audience or ref("audience")), _narrowed(over, [*groups], measures, points)]
+    ctes = [_numbered(audience), _narrowed(over, [*groups], measures, points, bool(audience))]
     joins: list[str] = []
     columns = ["persons.* exclude (ordinal)"]
+    until: list[str] = []
     numbers = _kind_numbers([*groups])
     for number, (kinds, (ours, our_points)) in enumerate(sorted(groups.items()), start=1):
         numbered = ", ".join(str(numbers[kind]) for kind in kinds)
         only = f"kind_number in ({numbered})" if numbered else "true"
         ctes += _group(over, only, kinds, ours, our_points, f"_{number}", shared)
         joins.append(f"left join final_{number} on final_{number}.ordinal = persons.ordinal")
-        columns.append(f"final_{number}.* exclude (ordinal)")
+        leaves = audience and any(m.selection.hours for m in ours)
+        columns.append(f"final_{number}.* exclude (ordinal{f', until_{number}' if leaves else ''})")
+        until += [f"final_{number}.until_{number}"] if leaves else []
     # A reader without a condition: if all had one, DuckDB would first test each fact for all of their conditions, which took twice as
     # long as all the rest.
     joins.append("cross join (select count(*) as fact_count from narrowed) as read_whole")
+    if audience:
+        ctes.append(_to_come(facts, measures))
+        joins.append("left join to_come on to_come.person_number = persons.person_number")
+        first = f"least({', '.join([*until, 'to_come.known_at'])})" if until else "to_come.known_at"
+        columns.append(f"coalesce({first}, timestamp 'infinity') as holds_until")
     joined = f"select {', '.join(columns)} from persons " + "\n".join(joins)
     return "with " + ",\n".join([*ctes, f"final as ({joined})"]) + "\nselect * from final"
 
@@ -72,9 +80,32 @@ def pass_over(
 def _numbered(audience: str) -> str:
     """A number of each person for the time of this query, whichever it is: keys of four bytes group and join several times
     faster than a person_id, and none leaves the query."""
+    whole = f"select audience.* from {audience} as audience"
+    listed = whole if audience else f"select audience.person_id from {ref('audience')} as audience"
     return (
         "persons as materialized (select audience.*, cast(row_number() over () as uinteger) as ordinal"
-        f" from {audience} as audience)"
+        f" from ({listed}) as audience)"
+    )
+
+
+def number_of(facts: Facts) -> str:
+    """The SQL of the number of the person of a row of facts."""
+    return f"facts.{PERSON_NUMBER}" if facts.digested else person_number("facts.person_id")
+
+
+def asked_kinds(facts: Facts, measures: Sequence[Measure]) -> str:
+    """The condition of facts of the kinds that any measure asks for; empty when one asks for all."""
+    asked = [kinds_asked_for(m.selection.where, facts) for m in measures]
+    return _kind(facts, sorted({kind for kinds in asked for kind in kinds})) if all(asked) else ""
+
+
+def _to_come(facts: Facts, measures: Sequence[Measure]) -> str:
+    """When the first fact of each person that as_of does not know yet becomes known."""
+    kinds = asked_kinds(facts, measures)
+    only = f"facts.{name(facts.at)} > {AS_OF}" + (f" and {kinds}" if kinds else "")
+    return (
+        f"to_come as (select {number_of(facts)} as person_number, min(facts.{name(facts.at)}) as known_at"
+        f" from {ref(facts.model)} as facts where {only} group by 1)"
     )
 
 
@@ -83,6 +114,7 @@ def _narrowed(
     kinds: Sequence[tuple[str, ...]],
     measures: Sequence[Measure],
     points: Sequence[DecayedPoints],
+    by_number: bool,
 ) -> str:
     """Facts that any declaration can ask for, by their kind and person: read and joined to persons once, then each group reads its
     own neighbouring rows (of 100 aggregates over 20 kinds, a fifth of the time of reading all facts for each kind)."""
@@ -95,12 +127,14 @@ def _narrowed(
     known = _known(facts, chosen, [*numbers] if all(kinds) else ())
     ordered = ""
     if facts.kind and numbers:
-        numbered = " ".join(f"when {text(kind)} then {number}" for kind, number in numbers.items())
-        columns.append(f"cast(case facts.{name(facts.kind)} {numbered} end as usmallint) as kind_number")
+        # the place of a kind in the list is looked up; a case of twenty texts took eleven times as long
+        listed = f"enum({', '.join(text(kind) for kind in numbers)})"
+        columns.append(f"cast(enum_code(try_cast(facts.{name(facts.kind)} as {listed})) as usmallint) as kind_number")
         ordered = " order by kind_number, persons.ordinal"
+    whose = f"persons.{PERSON_NUMBER} = {number_of(facts)}" if by_number else "persons.person_id = facts.person_id"
     return (
-        f"narrowed as materialized (select {', '.join(columns)} from {ref(facts.model)} as facts{since_sessions(sessions)}"
-        f" inner join persons on persons.person_id = facts.person_id where {known}{ordered})"
+        f"narrowed as materialized (select {', '.join(columns)} from {ref(facts.model)} as facts inner join persons on {whose}"
+        f"{since_sessions(sessions, 'persons')} where {known}{ordered})"
     )
 
 
@@ -151,6 +185,8 @@ def _group(
     any_of = " or ".join(name(f"if__{n}") for n in sorted(selections))
     aggregates = [a for m in measures for a in _aggregates(m, facts.key, shared)]
     aggregates += [a for p in points for a in _points(p)]
+    if shared is not None and any(m.selection.hours for m in measures):
+        aggregates.append(f"min({_first_left(measures)}) as until{suffix}")
     frequent = [m for m in measures if m.aggregate == "most_frequent"]
     ctes = [
         f"matched{suffix} as ({matched})",
@@ -168,15 +204,28 @@ def _group(
     return [*ctes, f"final{suffix} as (select aggregated{suffix}.*{picked} from aggregated{suffix}{joined})"]
 
 
-def since_sessions(numbers: Sequence[int]) -> str:
-    """A join that brings, for each number n, when the person's nth last session began."""
+def _first_left(measures: Sequence[Measure]) -> str:
+    """When a fact leaves the first of the windows that it counts for: the shortest of them."""
+    windows: dict[int, list[str]] = {}
+    for m in measures:
+        if m.selection.hours:
+            windows.setdefault(m.selection.hours, []).append(name(f"if__{m.name}"))
+    branches = " ".join(
+        f"when {' or '.join(counted)} then fact_at + interval {hours} hour"
+        for hours, counted in sorted(windows.items())
+    )
+    return f"case {branches} end"
+
+
+def since_sessions(numbers: Sequence[int], of: str = "facts") -> str:
+    """A join that brings, for each number n, when the nth last session of the persons of a table began."""
     if not numbers:
         return ""
     begun = ", ".join(
         f"min(started_at) filter (where sessions_ago < {n}) as {name(f'since_session_{n}')}" for n in numbers
     )
     grouped = f"select person_id, {begun} from {ref('person_session')} group by person_id"
-    return f"\nleft join ({grouped}) as sessions on sessions.person_id = facts.person_id"
+    return f"\nleft join ({grouped}) as sessions on sessions.person_id = {of}.person_id"
 
 
 def _aggregates(measure: Measure, key: tuple[str, ...], shared: dict[str, Moment] | None) -> list[str]:

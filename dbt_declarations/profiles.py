@@ -12,7 +12,7 @@ from dbt_declarations.kinds.lifecycle import Entry
 from dbt_declarations.kinds.scores import Bins
 from dbt_declarations.project import FACTS, Project, declared
 from dbt_declarations.scope import AS_OF, Scope
-from dbt_declarations.sql import constants, finish, name, ref, render, text
+from dbt_declarations.sql import constants, finish, name, person_number, ref, render, text
 
 
 def profile_models(project: Project) -> dict[str, str]:
@@ -30,9 +30,10 @@ def _audience(project: Project) -> dict[str, str]:
     else:
         columns = []
     read = ", ".join(["person_id", *(f"{name(c)} as {name(f'person__{c}')}" for c in columns)])
-    select = f"with people as (select {read} from {ref('person')}) select person_id from people where not {condition}"
+    listed = f"select person_id, {person_number('person_id')} as person_number"
+    select = f"with people as (select {read} from {ref('person')}) {listed} from people where not {condition}"
     what = "One row: a person who gets tags, scores and segments."
-    return {"audience": finish(select, schema="profiles", what=what)}
+    return {"audience": finish(select, schema="profiles", what=what, loosely=True)}
 
 
 def _lifecycle(project: Project) -> dict[str, str]:

@@ -27,20 +27,25 @@ RESERVED = {"assignment", "history", "catalogue", "membership", "person_id"}
 
 @dataclass(frozen=True)
 class Facts:
-    """A table of facts: its model, the column of its moment, the columns that name one fact, the column of its kind."""
+    """A table of facts: its model, the column of its moment, the columns that name one fact, the column of its kind, and whether
+    it has columns for the person's number and for a digest of the row."""
 
     model: str
     at: str
     key: tuple[str, ...]
     kind: str | None = None
+    digested: bool = False
 
 
 FACTS = {
-    "event": Facts("person_event", "occurred_at", ("event_key",), "event_name"),
-    "order": Facts("person_order", "ordered_at", ("order_key",)),
+    "event": Facts("person_event", "occurred_at", ("event_key",), "event_name", digested=True),
+    "order": Facts("person_order", "ordered_at", ("order_key",), digested=True),
     "lead": Facts("person_lead", "created_at", ("object_type", "object_key")),
     "stage_change": Facts("person_stage_change", "changed_at", ("object_type", "object_key", "sequence")),
 }
+# Columns of tables of facts by which their aggregates are kept.
+PERSON_NUMBER, ROW_DIGEST = "person_number", "row_digest"
+UNNAMED = {"person_id", PERSON_NUMBER, ROW_DIGEST}
 PROFILE = {
     "person": "person",
     "trait": "person_traits",
@@ -99,9 +104,9 @@ class Project:
             return None
 
     def columns(self, model: str) -> dict[str, Column]:
-        """The columns of a model that expressions may use: all of its contract but person_id."""
+        """The columns of a model that expressions may use: all of its contract but those that say whose it is and what it was."""
         contract = self.contracts.get(model)
-        return {n: c for n, c in contract.columns.items() if n != "person_id"} if contract else {}
+        return {n: c for n, c in contract.columns.items() if n not in UNNAMED} if contract else {}
 
     def profile_scope(self) -> dict[str, dict[str, Column]]:
         """Namespaces of what is known of a person before tags."""

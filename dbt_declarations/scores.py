@@ -117,7 +117,9 @@ def score_models(scores: Sequence[CheckedScore]) -> dict[str, str]:
         )
         for over, points in sorted(by_table.items())
     }
-    models[WIDE] = finish(_wide(scores), schema="scores", what="One row: a person and what every rule found.")
+    models[WIDE] = finish(
+        _wide(scores), schema="scores", what="One row: a person and what every rule found.", loosely=True
+    )
     models["int_scores__rules_evaluated"] = finish(
         _evaluated(scores),
         schema="scores",

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dbt_declarations.graph import layers
+from dbt_declarations.kept import aging, finish_kept
 from dbt_declarations.kinds import Segment
 from dbt_declarations.kinds.segments import HOLDOUT
 from dbt_declarations.packed import Bit, Part, layout, packed
 from dbt_declarations.segments import CheckedSegment, uses
-from dbt_declarations.sql import constants, finish, finish_kept, name, ref, render, text, while_active
-from dbt_declarations.wide import NUMBER, base
+from dbt_declarations.sql import active, constants, finish, name, ref, render, text, while_active
+from dbt_declarations.wide import base
 
 WIDE = "int_segments__person_evaluated"
 BUCKETS = 10_000  # a hundredth of a percent
@@ -64,18 +65,43 @@ def wide(segments: Sequence[CheckedSegment]) -> str:
     own = sorted(n for s in segments for n in (s.segment.name, *s.segment.parts))
     ctes, last = _layers(segments)
     listed = "".join(f", {name(f'segment__{n}')} as {name(n)}" for n in own)
-    ctes.append(f"evaluated as (select person_id, person_number{listed} from {last})")
+    inputs = _inputs(segments)
+    kept = "" if inputs is None else ", inputs_digest"
+    ctes.append(f"evaluated as (select person_id, person_number{listed}{kept} from {last})")
     columns = ["person_id", "person_number", *(name(n) for n in own)]
-    what = (
-        "One row: a person, one column per declared segment. Who has the digest of the last run is not written again."
+    what = "One row: a person, one column per declared segment. Who is made from what the last run had is not computed again."
+    return finish_kept(
+        base(_reads(segments), numbered=True),
+        ctes,
+        columns,
+        "evaluated",
+        schema="segments",
+        what=what,
+        history=("int_segments", "entered_at", "exited_at"),
+        inputs=inputs,
     )
-    return finish_kept("with " + ",\n".join(ctes), columns, "evaluated", schema="segments", what=what)
+
+
+def _inputs(segments: Sequence[CheckedSegment]) -> list[str] | None:
+    """What a person's row is made from; None when it is made from other persons, too: those of the account, or before them."""
+    if any(s.segment.accounts or s.segment.limit for s in segments):
+        return None
+    aged = {sql for s in segments for e in s.conditions.values() for sql in aging(e)}
+    dated = {condition for s in segments if (condition := active(s.segment))}
+    return [*(name("__".join(r)) for r in sorted(_reads(segments))), *sorted(aged), *sorted(dated)]
+
+
+def _reads(segments: Sequence[CheckedSegment]) -> set[tuple[str, str]]:
+    """The columns that segments are computed from, but for each other."""
+    own = {n for s in segments for n in (s.segment.name, *s.segment.parts)}
+    return {r for s in segments for r in s.reads if r[0] != "segment" or r[1] not in own}
 
 
 def placement(segments: Sequence[CheckedSegment], asked: CheckedSegment) -> str:
     """The select of who fits the segments of a group (`fits__<name>`), and of the place of each person in the order of the asked
     segment's limit (`place`, among those who fit), with the columns that the order is made from."""
     ctes, last = _layers(segments)
+    ctes = [f"layer_0 as ({base(_reads(segments))})", *ctes]
     columns = [name(f"fits__{s.segment.name}") for s in segments]
     if asked.segment.limit and asked.order_by:
         columns += [name(f"{n}__{c}") for n, c in sorted(asked.order_by.reads)]
@@ -85,11 +111,9 @@ def placement(segments: Sequence[CheckedSegment], asked: CheckedSegment) -> str:
 
 
 def _layers(segments: Sequence[CheckedSegment]) -> tuple[list[str], str]:
-    """The steps of the wide pass, and the name of the last one."""
+    """The steps of the wide pass after `layer_0`, and the name of the last one."""
     by_name = {s.segment.name: s for s in segments}
-    own = {n for s in segments for n in (s.segment.name, *s.segment.parts)}
-    reads = {r for s in segments for r in s.reads if r[0] != "segment" or r[1] not in own}
-    ctes = [f"layer_0 as ({base(reads, [NUMBER])})"]
+    ctes: list[str] = []
     last = "layer_0"
     for position, layer in enumerate(layers(uses(segments)), start=1):
         steps = [
@@ -173,7 +197,7 @@ def _members(segments: Sequence[CheckedSegment], handwritten: Sequence[str]) -> 
         for n in (s.segment.name, *s.segment.parts)
     ]
     selects += [
-        f"select distinct {text(n)} as segment, members.person_id, md5_number_lower(members.person_id) as person_number"
+        f"select distinct {text(n)} as segment, members.person_id, audience.person_number"
         f" from {ref(f'segment_{n}')} as members"
         f" inner join {ref('audience')} as audience on audience.person_id = members.person_id"
         for n in sorted(handwritten)

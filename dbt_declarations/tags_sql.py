@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dbt_declarations.kept import aging, finish_kept
 from dbt_declarations.packed import layout, packed
-from dbt_declarations.sql import active, constants, finish, finish_kept, name, ref, render, text, while_active
+from dbt_declarations.sql import active, constants, finish, name, ref, render, text, while_active
 from dbt_declarations.tag_columns import (
     LAST_SEEN,
     WIDE,
@@ -23,7 +24,7 @@ from dbt_declarations.tag_columns import (
 from dbt_declarations.tags import VALUE_TYPES, CheckedTag, tag_layers
 from dbt_declarations.tags_told import parts, person_tags, unpivoted
 from dbt_declarations.touched import kept_models
-from dbt_declarations.wide import NUMBER, base
+from dbt_declarations.wide import NUMBERED_TAGS, base
 
 GATHERED = "int_tags__person_gathered"
 CATALOGUE = (
@@ -56,6 +57,7 @@ def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
     views = {
         "int_tags__tags_unpivoted": (unpivoted(tags), "One row: a person and a tag."),
         "person_tags": (person_tags(tags), "One row: a person, one column per tag."),
+        NUMBERED_TAGS: (person_tags(tags, "person_number"), "One row: a person by number, one column per tag."),
         "int_tags__tags_packed": (packed(told), "One row: a person and a table with tags, as bits."),
     }
     for model, (select, what) in views.items():
@@ -73,12 +75,12 @@ def _gathered(tags: Sequence[CheckedTag]) -> str:
     """What the expressions read, and the tags that need none: a view, so that both steps are one pass."""
     reads = {r for t in tags for r in t.reads if r[0] != "tag"} | {LAST_SEEN}
     columns, joins = _joined([t for t in tags if not t.is_computed])
-    ctes = [*_manual(tags), f"final as ({base(reads, [NUMBER, *columns], joins)})"]
+    ctes = [*_manual(tags), f"final as ({base(reads, columns, joins, numbered=True)})"]
     return "with " + ",\n".join(ctes) + "\nselect * from final"
 
 
 def _wide(tags: Sequence[CheckedTag], layouts: str) -> str:
-    ctes = [f"layer_0 as (select * from {ref(GATHERED)})"]
+    ctes = []
     layers = tag_layers(list(tags))
     for position, layer in enumerate(layers, start=1):
         computed = [f"{_value(t)} as {name(f'tag__{t.name}')}" for t in layer]
@@ -89,16 +91,34 @@ def _wide(tags: Sequence[CheckedTag], layouts: str) -> str:
     # What histories compare is told by the digest alone, so it changes with aggregates, too, and with what as_of alone changes.
     also = [_digest_of(over) for over in fact_tables(tags)]
     also += [name(f"tag__{t.name}") for t in tags if t.measure and (_dated(t) or _ages(t))]
-    what = "One row: a person with every tag that is not an aggregate. Who has the digest of the last run is not written again."
+    what = "One row: a person with every tag that is not an aggregate. Who is made from what the last run had is not computed again."
     return finish_kept(
-        "with " + ",\n".join(ctes),
+        f"select * from {ref(GATHERED)}",
+        ctes,
         columns,
         f"layer_{len(layers)}",
         schema="tags",
         what=what,
+        history=("int_tags", "assigned_at", "removed_at"),
+        inputs=_inputs(tags, also),
         also=also,
         declared=layouts,
     )
+
+
+def _inputs(tags: Sequence[CheckedTag], also: Sequence[str]) -> list[str] | None:
+    """What a person's row is made from; None when only other tags tell how days change it."""
+    computed = [t for t in tags if t.is_computed]
+    own = {f"tag__{t.name}" for t in computed}
+    typed = [e for t in computed for e in (t.value, t.known_at, *(when for when, _ in t.cases)) if e]
+    aged = {sql: columns for e in typed for sql, columns in aging(e).items()}
+    if any(columns & own for columns in aged.values()):
+        return None
+    read = {"__".join(LAST_SEEN), *("__".join(r) for t in computed for r in t.reads)} - own
+    read |= {f"tag__{t.name}" for t in tags if not t.measure and not t.is_computed}
+    read |= {f"since__{t.name}" for t in tags if t.kind == "manual"}
+    dated = {condition for t in computed if t.declaration and (condition := active(t.declaration))}
+    return [*(name(c) for c in sorted(read)), *also, *sorted(aged), *sorted(dated)]
 
 
 def _dated(tag: CheckedTag) -> bool:
@@ -121,8 +141,8 @@ def _joined(tags: Sequence[CheckedTag]) -> tuple[list[str], list[str]]:
     joins: dict[str, None] = {}
     moments = moments_of(tags)
     for over in fact_tables(tags):
-        columns[f"{fact_alias(over)}.digest as {_digest_of(over)}"] = None
-        joins[fact_join(over, "person", "person_id")] = None
+        columns[f"hash({fact_alias(over)}.digest, {fact_alias(over)}.holds_until) as {_digest_of(over)}"] = None
+        joins[fact_join(over, "person", "person_number")] = None
     for tag in tags:
         if tag.measure:
             value = fact_value(tag, moments[tag.name])

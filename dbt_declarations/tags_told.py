@@ -36,11 +36,11 @@ def values_of(tags: Sequence[CheckedTag]) -> dict[str, str]:
     return {t.name: fact_value(t, moments[t.name]) if t.measure else f"wide.{name(f'tag__{t.name}')}" for t in tags}
 
 
-def person_tags(tags: Sequence[CheckedTag]) -> str:
+def person_tags(tags: Sequence[CheckedTag], key: str = "person_id") -> str:
     """The select with a column per tag."""
     columns = "".join(f", {value} as {name(n)}" for n, value in values_of(tags).items())
     joins = " ".join(fact_join(over, "wide", "person_number") for over in fact_tables(tags))
-    return f"select wide.person_id{columns} from {ref(WIDE)} as wide {joins}"
+    return f"select wide.{key}{columns} from {ref(WIDE)} as wide {joins}"
 
 
 def unpivoted(tags: Sequence[CheckedTag]) -> str:

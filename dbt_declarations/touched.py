@@ -1,9 +1,10 @@
 """Aggregates of facts that are kept from run to run: only persons whose facts are not those of the last run are computed anew.
 
-A first pass makes a digest of what the aggregates of a person are made from: the columns they read of every fact by as_of, and for each
-fact the windows that it lies in. A late, changed, erased or newly counted fact, a merge, a split, a fact that leaves a window or
-an `as_of` that goes back: each changes the digest of whom it concerns, and of nobody else. The declarations are part of it, so an
-edit computes everybody anew. What depends on as_of alone (days_since) is kept as a moment and counted when it is read.
+A first pass over two narrow columns sums the digests of each person's facts, whatever their time. A late, changed, erased or newly
+counted fact, a merge, a split: each changes the digest of whom it concerns, and of nobody else. The declarations are part of it, so
+an edit computes everybody anew. What time does to a person is kept with the aggregates: `holds_until`, when the first of their facts
+leaves a window that it counts for or becomes known. So a row is still right when the digest is the same and `as_of` lies between the
+run that wrote it and that moment. What depends on as_of alone (days_since) is kept as a moment and counted when it is read.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from dbt_declarations.facts import pass_over, since_sessions
-from dbt_declarations.measures import Measure, columns_read, kinds_asked_for, session_windows
-from dbt_declarations.project import FACTS
-from dbt_declarations.scope import AS_OF
-from dbt_declarations.sql import finish, kept_config, name, ref, text
+from sqlglot import exp
 
-THIS = "ref__this__"
+from dbt_declarations.facts import asked_kinds, number_of, pass_over, since_sessions
+from dbt_declarations.kept import kept_config, only_when_kept
+from dbt_declarations.measures import Measure, columns_read, session_windows
+from dbt_declarations.project import FACTS, ROW_DIGEST
+from dbt_declarations.scope import AS_OF
+from dbt_declarations.sql import THIS, finish, name, ref, text
+
+TOUCHED = "touched"
 
 
 def digested_model(over: str) -> str:
@@ -32,47 +36,50 @@ def fact_model(over: str) -> str:
 
 def kept_models(over: str, measures: Sequence[Measure]) -> dict[str, str]:
     """SQL by name of the model of digests and of the model of aggregates over one table of facts."""
-    whole = pass_over(over, measures, audience=ref(digested_model(over)))
+    touched = (
+        f"{TOUCHED} as materialized (select audience.person_id, digests.person_number, digests.digest, {AS_OF} as written_at"
+        f" from {ref('audience')} as audience inner join {ref(digested_model(over))} as digests"
+        " on digests.person_number = audience.person_number)"
+    )
+    whole = pass_over(over, measures, audience=TOUCHED)
+    declared = hashlib.sha256(whole.encode()).hexdigest()[:16]
     digested = finish(
-        _digests(over, measures, hashlib.sha256(whole.encode()).hexdigest()[:16]),
+        _digests(over, measures, declared),
         schema="tags",
         what=f"One row: a person with facts ({over}), and a digest of what their tags are made from.",
     )
-    what = f"One row: a person with facts ({over}) that count for tags. Who has the digest of the last run is not computed again."
-    full = finish(whole, schema="tags", what=what)
+    what = f"One row: a person with facts ({over}) that count for tags. Whose row is still right is not computed again."
+    full = finish(f"with {touched}, final as ({whole}) select * from final", schema="tags", what=what)
     head, body = full.split("\n\n", 1)
-    again = finish(_again(over, measures), schema="tags", what=what).split("\n\n", 1)[1]
-    config = kept_config("tags", digested_model(over))
-    comment = head.split("\n", 1)[0]
-    model = f"{comment}\n{config}{{% if is_incremental() %}}\n{again}{{% else %}}\n{body}{{% endif %}}\n"
-    return {digested_model(over): digested, fact_model(over): model}
-
-
-def _again(over: str, measures: Sequence[Measure]) -> str:
-    """The same for those whose digest is not the kept one, over their facts alone."""
-    touched = (
-        f"touched as materialized (select digests.* from {ref(digested_model(over))} as digests anti join {THIS} as kept"
-        " on kept.person_id = digests.person_id and kept.digest = digests.digest)"
+    known = (
+        f"anti join {THIS} as kept on kept.person_number = digests.person_number and kept.digest = digests.digest"
+        f" and kept.written_at <= {AS_OF} and kept.holds_until > {AS_OF}"
     )
-    return f"with {touched}, final as ({pass_over(over, measures, audience='touched')}) select * from final"
+    body = only_when_kept(body, "ON digests.person_number = audience.person_number", known)
+    config = kept_config("tags", digested_model(over), {"digest": "ubigint", "holds_until": "timestamp"})
+    return {digested_model(over): digested, fact_model(over): f"{head.split(chr(10), 1)[0]}\n{config}{body}"}
 
 
 def _digests(over: str, measures: Sequence[Measure], declared: str) -> str:
     facts = FACTS[over]
-    windows = sorted({m.selection.hours for m in measures if m.selection.hours})
+    own = f"facts.{ROW_DIGEST}"
+    if not facts.digested:
+        columns = sorted({*columns_read(over, measures), *([facts.kind] if facts.kind else [])})
+        own = f"hash({', '.join(f'facts.{name(c)}' for c in columns)})"
+    parts = ["digests.facts_digest", *_moving(over, measures), text(declared)]
     sessions = session_windows([m.selection for m in measures])
-    parts = [f"facts.{name(c)}" for c in sorted({*columns_read(over, measures), *([facts.kind] if facts.kind else [])})]
-    parts += [f"facts.{name(facts.at)} > {AS_OF} - interval {hours} hour" for hours in windows]
-    parts += [f"facts.{name(facts.at)} >= sessions.{name(f'since_session_{n}')}" for n in sessions]
-    asked = [kinds_asked_for(m.selection.where, facts) for m in measures]
-    known = [f"facts.{name(facts.at)} <= {AS_OF}"]
-    if facts.kind and all(asked):
-        kinds = sorted({kind for kinds in asked for kind in kinds})
-        known.append(f"facts.{name(facts.kind)} in ({', '.join(text(k) for k in kinds)})")
+    parts += [f"sessions.{name(f'since_session_{n}')}" for n in sessions]
+    where = asked_kinds(facts, measures) or "true"
     return (
-        f"with digests as (select facts.person_id, sum(hash({', '.join(parts)})) as facts_digest"
-        f" from {ref(facts.model)} as facts{since_sessions(sessions)} where {' and '.join(known)} group by facts.person_id),"
-        f" final as (select digests.person_id, md5_number_lower(digests.person_id) as person_number,"
-        f" hash(digests.facts_digest, {text(declared)}) as digest from digests"
-        f" semi join {ref('audience')} as audience on audience.person_id = digests.person_id) select * from final"
+        f"with digests as (select {number_of(facts)} as person_number, sum({own}) as facts_digest"
+        f" from {ref(facts.model)} as facts where {where} group by 1),"
+        f" final as (select audience.person_number, hash({', '.join(parts)}) as digest from {ref('audience')} as audience"
+        f" inner join digests on digests.person_number = audience.person_number{since_sessions(sessions, 'audience')})"
+        " select * from final"
     )
+
+
+def _moving(over: str, measures: Sequence[Measure]) -> list[str]:
+    """as_of itself, where a condition or a value of a fact is made from it: it is then another one in each run."""
+    typed = [t for m in measures for t in (m.of, m.selection.where) if t]
+    return [AS_OF] if any(c.name == AS_OF for t in typed for c in t.sql.find_all(exp.Column)) else []

@@ -5,32 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dbt_declarations.predicted import TABLES, output_of
-from dbt_declarations.sql import name, ref, text
+from dbt_declarations.sql import name, person_number, ref, text
 
 _SIMPLE = {"trait": "person_traits", "touch": "person_touch", "rfm": "person_rfm", "tag": "person_tags"}
 
-# The person's number, for histories with a row per person and tag (segment): models/profiles/person_number.sql
-NUMBER = "md5_number_lower(person.person_id) as person_number"
+NUMBERED_TAGS = "int_tags__tags_numbered"
 
 
-def base(reads: Iterable[tuple[str, str]], extra_columns: Iterable[str] = (), extra_joins: Iterable[str] = ()) -> str:
+def base(
+    reads: Iterable[tuple[str, str]],
+    extra_columns: Iterable[str] = (),
+    extra_joins: Iterable[str] = (),
+    *,
+    numbered: bool = False,
+) -> str:
     """The select of the base: columns are named `<namespace>__<column>`, each table is joined once if it is read.
 
-    Only persons of the audience have a row. Each joined table has at most one row per person (or account).
+    Only persons of the audience have a row. Each joined table has at most one row per person (or account). `numbered`: with the
+    person's number (models/profiles/person_number.sql), by which what is generated is joined: in a third of the time.
     """
     columns: dict[str, None] = {"person.person_id": None}
-    joins: dict[str, None] = {
-        f"inner join {ref('audience')} as audience on audience.person_id = person.person_id": None
-    }
+    key, people = "person_id", ref("person")
+    if numbered:
+        key = "person_number"
+        people = f"(select *, {person_number('person_id')} as person_number from {people})"
+        columns["person.person_number"] = None
+    joins: dict[str, None] = {f"inner join {ref('audience')} as audience on audience.{key} = person.{key}": None}
     for namespace, column in sorted(set(reads)):
         source, join = _place(namespace, column)
+        if numbered and namespace == "tag":
+            join = _join(NUMBERED_TAGS, "tag", key=key)
         columns[f"{source} as {name(f'{namespace}__{column}')}"] = None
         if join:
             joins[join] = None
     columns.update(dict.fromkeys(extra_columns))
     joins.update(dict.fromkeys(extra_joins))
     listed = ",\n".join(columns)
-    return f"select {listed}\nfrom {ref('person')} as person\n" + "\n".join(joins)
+    return f"select {listed}\nfrom {people} as person\n" + "\n".join(joins)
 
 
 def _place(namespace: str, column: str) -> tuple[str, str]:

@@ -26,7 +26,7 @@ an identifier (models/identity/person_identifier.sql), so who has that identifie
             from (
                 select *
                 from {{ numbers }}
-                where person_id not in (select person_id from {{ person }})
+                where person_number not in (select {{ number_of_person('person_id') }} from {{ person }})
                     or person_number in (select recorded_number from {{ this }} where recorded_number <> person_number)
             ) as gone
             left join (
@@ -99,6 +99,19 @@ where packed.bits[layout.word] & layout.mask <> 0
 cast(getvariable('recorded_until') as timestamp)
 {%- endmacro %}
 
+{#- The as_of of rows of a wide table that are written now, for the table and the two times of its history. Where the history has
+already recorded this as_of (a run is repeated, or goes back), it is a microsecond more: so what was written up to the moment that
+was recorded last has been compared. By name: the history reads this table. -#}
+{% macro written_at(history, entered_at, exited_at) -%}
+{%- set stays = adapter.get_relation(database=this.database, schema=this.schema, identifier=history ~ '__stays') if execute -%}
+{%- set begun = adapter.get_relation(database=this.database, schema=this.schema, identifier=history ~ '__begun') if execute -%}
+{{ as_of() }}
+{%- if stays %}
+    + to_microseconds(cast(exists (select 1 from {{ stays }} where {{ entered_at }} >= {{ as_of() }} or {{ exited_at }} >= {{ as_of() }})
+    {%- if begun %} or exists (select 1 from {{ begun }} where {{ entered_at }} >= {{ as_of() }}){% endif %} as integer))
+{%- endif %}
+{%- endmacro %}
+
 {#- The first steps of a history's run: `touched`, persons of whom it has to compare what is with what was recorded, and `packed_now`,
 which has their bits. That is who was written since, but not who has the very bits that the history began with and no change since.
 Who is in no row of the wide table any more is not among them. -#}
@@ -128,7 +141,7 @@ written as (
         select * from {{ begun }}
         where {{ entered_at }} = {{ as_of() }}
     ) as just_begun on wide.person_number = just_begun.person_number
-    where wide.written_at >= {{ recorded_until() }}
+    where wide.written_at > {{ recorded_until() }}
     union
     select person_number from joined
 ),
@@ -187,16 +200,26 @@ anti join {{ changes }} as changes
 {#- The next steps of a history's run: `stays`, the open ones of persons who are to be compared. Of the others all stays are settled; who
 is nobody any more has none that are. `compared`: a condition on further stays, for which there are no bits. -#}
 {% macro open_stays(wide, begun, layout, named, entered_at, exited_at, compared='false') -%}
-settled as (
-    select wide.person_number
-    from {{ wide }} as wide
-    anti join touched on wide.person_number = touched.person_number
+-- who is to be compared, and who is nobody any more: of them alone the bits are read
+concerned as materialized (
+    select person_number from touched
+    union
+    select found.person_number
+    from (
+        select person_number from {{ begun }}
+        {% if is_incremental() %}
+        union all
+        select person_number from {{ this }}
+        where {{ exited_at }} is null
+        {% endif %}
+    ) as found
+    anti join {{ wide }} as wide on found.person_number = wide.person_number
 ),
 
 begun as (
     select begun.*
     from {{ begun }} as begun
-    anti join settled on begun.person_number = settled.person_number
+    semi join concerned on begun.person_number = concerned.person_number
 ),
 
 stays as (
@@ -210,92 +233,7 @@ stays as (
         stays.{{ entered_at }}
     from {{ this }} as stays
     where stays.{{ exited_at }} is null
-        and (stays.person_number not in (select person_number from settled) or {{ compared }})
+        and (stays.person_number in (select person_number from concerned) or {{ compared }})
     {% endif %}
 )
-{%- endmacro %}
-
-{#- The stays of a history by who the persons are now: of persons who have become one, stays that meet are one stay. What the history
-began with counts where no change of it has been recorded. -#}
-{% macro stays_of_persons(history, begun, layout, named, entered_at, exited_at) -%}
-{%- set keys = named.values() | list -%}
-{%- set keyed = keys | join(', ') -%}
-with changes as (
-    select * from {{ history }}
-),
-
-stays as (
-    select
-        {{ keyed }},
-        person_number,
-        recorded_number,
-        {{ entered_at }},
-        {{ exited_at }}
-    from changes
-    union all
-    select
-        *,
-        cast(null as timestamp) as {{ exited_at }}
-    from ({{ begun_stays(begun, layout, named, entered_at, 'changes') }}) as begun
-),
-
--- persons with stays of several; all others have each stay as it was recorded
-joined as (
-    select distinct person_number
-    from stays
-    where recorded_number <> person_number
-),
-
-ordered as (
-    select
-        stays.*,
-        max(coalesce({{ exited_at }}, timestamp 'infinity')) over (
-            partition by {{ keyed }}, person_number order by {{ entered_at }}, recorded_number
-            rows between unbounded preceding and 1 preceding
-        ) as reaches_to
-    from stays
-    semi join joined on stays.person_number = joined.person_number
-),
-
-numbered as (
-    select
-        *,
-        count(*) filter (where reaches_to is null or {{ entered_at }} > reaches_to) over (
-            partition by {{ keyed }}, person_number order by {{ entered_at }}, recorded_number
-        ) as stay_number
-    from ordered
-),
-
-found as (
-    select
-        {{ keyed }},
-        person_number,
-        {{ entered_at }},
-        {{ exited_at }}
-    from stays
-    anti join joined on stays.person_number = joined.person_number
-    union all
-    select
-        {{ keyed }},
-        person_number,
-        min({{ entered_at }}) as {{ entered_at }},
-        nullif(max(coalesce({{ exited_at }}, timestamp 'infinity')), timestamp 'infinity') as {{ exited_at }}
-    from numbered
-    group by
-        {{ keyed }},
-        person_number,
-        stay_number
-),
-
-final as (
-    select
-        {% for key in keys %}found.{{ key }},
-        {% endfor %}numbers.person_id,
-        found.{{ entered_at }},
-        found.{{ exited_at }}
-    from found
-    inner join {{ ref('person_number') }} as numbers on found.person_number = numbers.person_number
-)
-
-select * from final
 {%- endmacro %}

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from tests.commands import dbt as forked_dbt
-from tests.declarations.scratch import CONTRACTS, FURTHER, write, write_contracts
+from tests.declarations.scratch import CONTRACTS, FOLLOWS, FURTHER, write, write_contracts
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = ROOT / "dbt_project"
@@ -24,12 +24,22 @@ def root(tmp_path: Path) -> Path:
     dbt_dir = tmp_path / "dbt_project"
     write_contracts(dbt_dir)
     shapes = {m: ", ".join(f'cast(null as {t}) as "{c}"' for c, t in cs.items()) for m, cs in CONTRACTS.items()}
+    for model in FOLLOWS:
+        shapes[model] += ", null::ubigint as person_number, null::ubigint as row_digest"
     for model, columns in FURTHER.items():
         shapes[model] = ", ".join(f"cast(null as {c.split()[1]}) as {c.split()[0]}" for c in columns.split(", "))
     for model, columns in shapes.items():
         write(dbt_dir, f"models/profiles/{model}.sql", f"select {columns} where false\n")
     (dbt_dir / "macros").mkdir(exist_ok=True)
-    for macro in ("as_of.sql", "grain.sql", "schema.sql", "engine/compression.sql"):
+    for macro in (
+        "as_of.sql",
+        "grain.sql",
+        "schema.sql",
+        "history.sql",
+        "history_told.sql",
+        "engine/compression.sql",
+        "engine/hash.sql",
+    ):
         shutil.copy(REAL / "macros" / macro, dbt_dir / "macros")
     write(dbt_dir, "dbt_project.yml", "name: small\nversion: '1.0'\nprofile: small\n"
           "flags: {send_anonymous_usage_stats: false}\n"
@@ -129,7 +139,6 @@ def test_history_of_segments_over_runs(root: Path) -> None:
     for name in ("int_segments__begun", "int_segments__begun_layout", "int_segments__stays", "segment_membership"):
         shutil.copy(REAL / f"models/segments/{name}.sql", folder / f"models/segments/{name}.sql")
     shutil.copy(REAL / "models/profiles/person_number.sql", folder / "models/profiles/person_number.sql")
-    shutil.copy(REAL / "macros/history.sql", folder / "macros/history.sql")
     identifiers = (
         "select 'p' || i as person_id, 'x' as identifier_type, i::varchar as identifier_value from range(9) t(i)"
     )

@@ -21,10 +21,26 @@ SESSIONS = """create or replace table person_session as select person_id, occurr
     row_number() over (partition by person_id order by occurred_at desc, event_key) - 1 as sessions_ago from person_event"""
 
 
-def declare(folder: Path, tags: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """The generated models of these tags, and of one with a window of sessions and one over orders."""
+def declare(folder: Path, tags: dict[str, dict[str, Any]], everybody: bool = False) -> dict[str, str]:
+    """The generated models of these tags, and of one with a window of sessions, one over orders, and some that days alone change.
+    `everybody`: also of what is computed for everybody, as one person's depends on others, or days on another rule."""
     for old in (folder / "tags").glob("*.yml"):
         old.unlink()
+    write(folder, "tags/quiet_days.yml", "type: statistical\nover: event\naggregate: days_since\nwindow_days: 20\n")
+    write(folder, "tags/asleep.yml", "type: rule\nwhen: quiet_days > 3 or days_since(last_seen_at) > 9\n")
+    write(folder, "tags/campaign.yml", "type: rule\nwhen: city is null\nsince: 2026-02-11\nexpires: 2026-02-20\n")
+    write(
+        folder, "segments/away.yml", "where: quiet_days > 5 or days_since(last_seen_at) between 4 and 12 or campaign\n"
+    )
+    if everybody:
+        write(
+            folder,
+            "tags/lately.yml",
+            "type: statistical\nover: order\naggregate: count\nwhere: days_since(ordered_at) < 3\n",
+        )
+        write(folder, "tags/seen.yml", "type: attribute\nvalue: last_seen_at\n")
+        write(folder, "tags/gone.yml", "type: rule\nwhen: days_since(seen) > 9\n")
+        write(folder, "segments/first.yml", "where: active\nlimit: {most: 4, order_by: visits, descending: true}\n")
     for name, tag in tags.items():
         text = f"type: statistical\nover: event\naggregate: {tag['aggregate']}\nwhere: |\n  {tag['where']}\n"
         text += f"of: {tag['of']}\n" if tag["of"] else ""
@@ -39,7 +55,7 @@ def declare(folder: Path, tags: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 def happen(rng: random.Random, db: duckdb.DuckDBPyConnection, number: int) -> None:
     """Something between two runs: new and late events, a merge, a split, an erasure, a corrected value."""
-    what = rng.choice(["news", "merge", "split", "erase", "correct", "nothing"])
+    what = rng.choice(["news", "merge", "split", "erase", "correct", "seen", "nothing"])
     one, other = (f"p{rng.randrange(PERSONS)}" for _ in range(2))
     if what == "news":
         for row in facts(rng, PERSONS, 12):
@@ -58,6 +74,8 @@ def happen(rng: random.Random, db: duckdb.DuckDBPyConnection, number: int) -> No
     elif what == "erase":
         db.execute("delete from person_event where person_id = ?", [one])
         db.execute("delete from person where person_id = ?", [other])
+    elif what == "seen":
+        db.execute("update person set last_seen_at = timestamp '2026-02-14' where person_id = ?", [one])
     elif what == "correct":
         db.execute("update person_event set value = 77 where person_id = ? and event_name = 'Page Viewed'", [one])
     db.execute(SESSIONS)
@@ -77,9 +95,12 @@ def test_kept_aggregates_are_those_of_a_rebuild(tmp_path: Path, seed: int) -> No
     print(f"seed {seed}")
     rng = random.Random(seed)
     write_contracts(tmp_path)
-    models = declare(tmp_path, declared_tags(rng, 8))
+    models = declare(tmp_path, declared_tags(rng, 8), everybody=seed % 5 == 1)
     db = warehouse()
-    db.execute(f"insert into person (person_id) select 'p' || i from range({PERSONS}) t(i)")
+    db.execute(
+        f"insert into person by name select 'p' || i as person_id, timestamp '2026-02-01' + to_days((i % 12)::int) as last_seen_at"
+        f" from range({PERSONS}) t(i)"
+    )
     for row in facts(rng, PERSONS, 400):
         db.execute("insert into person_event values (?, ?, ?, ?::timestamp, ?, ?, ?, ?, ?)", list(row))
     db.execute(SESSIONS)

@@ -24,3 +24,13 @@
 {% macro row_digest(columns) -%}{{ return(adapter.dispatch('row_digest')(columns)) }}{%- endmacro %}
 
 {% macro duckdb__row_digest(columns) -%}((hash({{ columns }}) >> 24)::bigint){%- endmacro %}
+
+{#- The number of a person (models/profiles/person_number.sql): md5_number_lower of the person_id, at a quarter of its time. -#}
+{% macro number_of_person(person_id) -%}{{ return(adapter.dispatch('number_of_person')(person_id)) }}{%- endmacro %}
+
+{% macro duckdb__number_of_person(person_id) -%}cast(md5_number({{ person_id }}) >> 64 as ubigint){%- endmacro %}
+
+{#- 64 bits over all columns of a step, to be summed: tells whether rows are the same as before. Not kept beyond the engine's version. -#}
+{% macro whole_row_digest(step) -%}{{ return(adapter.dispatch('whole_row_digest')(step)) }}{%- endmacro %}
+
+{% macro duckdb__whole_row_digest(step) -%}hash({{ step }}){%- endmacro %}

@@ -1,5 +1,5 @@
 -- Orders with their person and their value in the reporting currency. One row is one order; person_id is null for
--- buyers nobody knows.
+-- buyers nobody knows. By person_number and row_digest tags tell whose orders are not those of the last run.
 with orders as (
     select * from {{ ref('orders') }}
 ),
@@ -35,7 +35,7 @@ records as (
     from {{ ref('record_person') }}
 ),
 
-final as (
+valued as (
     select
         orders.order_key,
         records.person_id,
@@ -62,6 +62,14 @@ final as (
     left join refunds on orders.order_key = refunds.order_key
     left join rates on coalesce(orders.currency, lines.currency) = rates.currency
     left join records on orders.sequence = records.sequence
+),
+
+final as (
+    select
+        *,
+        {{ number_of_person('person_id') }} as person_number,
+        {{ whole_row_digest('valued') }} as row_digest
+    from valued
 )
 
 select * from final
