@@ -4,8 +4,8 @@
 
 200 tags (100 of the profile and by rule, 100 windowed aggregates over 20 kinds of events) and 100 segments, histories included.
 The baseline writes each tag and segment with the best single query: its filter pushed down, reading only what it needs. Both run
-in this process on 2 threads; `processor` is the time that counts on a machine that does other work. Then twice 1 % more events arrive,
-each within ten minutes; the second of these runs is the usual one.
+in this process on 2 threads and end with all of it on the disk; `processor` is the time that counts on a machine that does other work.
+Then twice 1 % more events arrive, each within ten minutes; the second of these runs is the usual one.
 """
 
 from __future__ import annotations
@@ -142,6 +142,7 @@ def together(con: duckdb.DuckDBPyConnection, models: dict[str, str], as_of: str)
     for kind in ("tags", "segments"):
         for model in ("begun", "begun_layout", "stays"):
             History(con, f"models/{kind}/int_{kind}__{model}.sql").run(as_of)
+    con.execute("checkpoint")
 
 
 def apart(con: duckdb.DuckDBPyConnection, queries: dict[str, str]) -> None:
@@ -153,6 +154,7 @@ def apart(con: duckdb.DuckDBPyConnection, queries: dict[str, str]) -> None:
             f"create or replace table h_{name} as select person_id{value}, timestamp '{AS_OF}' as assigned_at,"
             f" cast(null as timestamp) as removed_at from t_{name}"
         )
+    con.execute("checkpoint")
 
 
 def _rows(names: Iterable[str]) -> str:
@@ -227,7 +229,8 @@ def measure(persons: int, events: int, folder: Path, memory: str) -> dict[str, A
     models = compiled(folder)
     con = warehouse(2, folder / "w.duckdb")
     con.execute(f"set memory_limit = '{memory}'")
-    con.execute("set preserve_insertion_order = false")
+    # as dbt_project/profiles.yml has it
+    con.execute("set preserve_insertion_order = false; set checkpoint_threshold = '256MB'")
     con.execute("create table person_identifier (person_id varchar, identifier_type varchar, identifier_value varchar)")
     _say("persons and events")
     fill(con, persons, events)
@@ -244,7 +247,10 @@ def measure(persons: int, events: int, folder: Path, memory: str) -> dict[str, A
         " and (select count(*) from person_tags where rule_042) = (select count(*) from t_rule_042)"
         " and (select round(sum(trait_021), 3) from person_tags) is not distinct from (select round(sum(value), 3) from t_trait_021)"
     ).fetchall()
-    # twice 1 % more: the histories' run after the first one still compares everybody, as everybody was written when they began
+    # the baseline's hundreds of tables would fill the memory, and each checkpoint would write them down again
+    for name in (n for entries in declared.values() for n in entries):
+        con.execute(f"drop table t_{name}; drop table h_{name}")
+    con.execute("checkpoint")
     more = []
     for n, (begins, ends) in enumerate(zip((AS_OF, *LATER), LATER, strict=False)):
         new = f"timestamp '{begins}' + to_seconds((hash(visit, 3) % 300)::bigint)"
@@ -262,12 +268,12 @@ def measure(persons: int, events: int, folder: Path, memory: str) -> dict[str, A
         "assignments": con.execute("select count(*) from int_tags__tags_unpivoted").fetchall()[0][0],
         "together": ours,
         "one_table_each": theirs,
-        "times_faster": round(theirs["processor"] / ours["processor"], 2),
+        "times_faster": {k: round(theirs[k] / ours[k], 2) for k in ours},
         "same_results": bool(same[0][0]),
         "count_of_an_unsaved_condition": counted(con),
         "one_percent_more_events": more,
         "persons_written_again": written[0][0],
-        "one_percent_over_full": round(more[-1]["processor"] / ours["processor"], 2),
+        "one_percent_over_full": {k: round(more[-1][k] / ours[k], 2) for k in ours},
         "compiling_500": compiling(folder / "compiling"),
         "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2, 2),
     }
