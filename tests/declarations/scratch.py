@@ -48,7 +48,7 @@ CONTRACTS: dict[str, dict[str, str]] = {
         "ordered_at": "timestamp",
         "channel": "varchar",
         "status": "varchar",
-        "net_value": "double",
+        "net_value": "decimal(18, 4)",
         "is_revenue": "boolean",
     },
     "person_lead": {

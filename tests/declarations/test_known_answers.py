@@ -50,7 +50,6 @@ otherwise: rest
 def customers(orders: str, tmp_path: Path, as_of: str) -> duckdb.DuckDBPyConnection:
     """A warehouse with the tags of all customers of a query that gives person_id, order_key, ordered_at, net_value."""
     db = warehouse()
-    db.execute("alter table person_order alter net_value type decimal(18, 4)")
     db.execute(f"insert into person_order by name select *, true as is_revenue from ({orders})")
     db.execute("insert into person (person_id) select distinct person_id from person_order where person_id is not null")
     db.execute("drop table person_rfm")
