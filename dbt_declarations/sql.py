@@ -55,7 +55,7 @@ def ref(model: str) -> str:
 
 
 def person_number(person_id: str) -> str:
-    """The number of a person (models/profiles/person_number.sql). This half of the MD5 is md5_number_lower, at a quarter of its time."""
+    """The number of a person, as the macro number_of_person of models written by hand has it (macros/engine/hash.sql)."""
     return f"cast(md5_number({person_id}) >> 64 as ubigint)"
 
 

@@ -17,6 +17,7 @@ SQL_ARGUMENTS = ["STRUCT(left_key BIGINT, right_key BIGINT)[]"]
 SQL_RESULT = "STRUCT(node_key BIGINT, component_key BIGINT)[]"
 PARTS = 256
 THREADS = 2
+"""One for each side of the edges: while DuckDB waits for the answer, its own threads are idle."""
 
 
 def component_numbers(left: np.ndarray, right: np.ndarray, size: int) -> np.ndarray:

@@ -15,7 +15,7 @@ with persons as (
 final as (
     select
         persons.person_id,
-        md5_number_lower(persons.person_id) as person_number
+        {{ number_of_person('persons.person_id') }} as person_number
     from persons
     {% if is_incremental() %}
     anti join {{ this }} as known on persons.person_id = known.person_id
