@@ -104,7 +104,7 @@ def columns_read(over: str, measures: Sequence[Measure], points: Sequence[Decaye
         for w in (*(m.selection.where for m in measures), *(p.selection.where for p in points))
         if w and not is_a_kind(w, facts)
     ]
-    own = {facts.at, *facts.key}
+    own = {facts.at}
     return sorted(own | {column.name for t in typed for column in t.sql.find_all(exp.Column) if column.name != AS_OF})
 
 
@@ -145,11 +145,10 @@ class Moment:
 def shared_moments(measures: Sequence[Measure]) -> dict[str, Moment]:
     """Where the moment of each measure is. Of measures with the same condition the newest fact of the longest window is kept; that
     of a shorter window is the same fact when it lies in the window, else there is none."""
-    alike: dict[tuple[str, int | None, str], list[Measure]] = {}
+    alike: dict[tuple[str, int | None], list[Measure]] = {}
     for m in measures:
         where = render(m.selection.where) if m.selection.where else ""
-        counted = "" if m.of is None or m.aggregate == "most_frequent" else value_of(m)
-        alike.setdefault((where, m.selection.window_sessions, counted), []).append(m)
+        alike.setdefault((where, m.selection.window_sessions), []).append(m)
     found = {}
     for group in alike.values():
         longest = min(group, key=lambda m: (m.selection.hours is not None, -(m.selection.hours or 0), m.name))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dbt_declarations.packed import Bit, Part
+from sqlglot import exp
+
+from dbt_declarations.packed import WORD, Bit, Part
 from dbt_declarations.scope import AS_OF
 from dbt_declarations.sql import constants, name, ref, text
 from dbt_declarations.tag_columns import (
@@ -69,16 +71,36 @@ def parts(tags: Sequence[CheckedTag]) -> list[Part]:
     for over in (None, *fact_tables(tags)):
         own = [t for t in tags if (t.measure[0] if t.measure else None) == over and kept(t) != "none"]
         alias = fact_alias(over) if over else "wide"
-        bits = tuple(_bit(t, values[t.name]) for t in own)
+        bits = tuple(bit for t in own for bit in _bits(t, values[t.name]))
         if bits:
             source = f"{ref(fact_model(over) if over else WIDE)} as {alias}"
             found.append(Part(over or "profile", bits, source, f"{alias}.person_number"))
     return found
 
 
-def _bit(tag: CheckedTag, value: str) -> Bit:
+def _bits(tag: CheckedTag, value: str) -> list[Bit]:
+    """One bit, or one for each value where the declaration says which there are: kept as texts they take twenty times as long."""
     if kept(tag) != "values":
-        return Bit(tag.name, assigned(tag, value))
+        return [Bit(tag.name, assigned(tag, value))]
     if tag.type == "boolean":
-        return Bit(tag.name, assigned(tag, value), said="true")
-    return Bit(tag.name, assigned(tag, value), as_text(tag, value))
+        return [Bit(tag.name, assigned(tag, value), said="true")]
+    said = values_said(tag)
+    if said is None or len(said) > WORD:
+        return [Bit(tag.name, assigned(tag, value), as_text(tag, value))]
+    return [Bit(tag.name, f"coalesce({value} = {text(one)}, false)", said=one) for one in said]
+
+
+def values_said(tag: CheckedTag) -> list[str] | None:
+    """The values of a text tag whose declaration names each of them, in order; None for any other."""
+    if tag.cases:
+        return sorted({value or "" for _, value in tag.cases} | ({tag.otherwise} if tag.otherwise else set()))
+    if tag.value is None or tag.type != "text":
+        return None
+    whole = tag.value.sql.unnest()
+    if not isinstance(whole, exp.Case):
+        return None
+    results = [branch.args["true"] for branch in whole.args["ifs"]] + [whole.args.get("default") or exp.null()]
+    named = [result.unnest() for result in results]
+    if not all(isinstance(n, exp.Null) or (isinstance(n, exp.Literal) and n.is_string) for n in named):
+        return None
+    return sorted({n.name for n in named if isinstance(n, exp.Literal) and n.name})

@@ -56,6 +56,10 @@ def kept_models(over: str, measures: Sequence[Measure]) -> dict[str, str]:
         f" and kept.written_at <= {AS_OF} and kept.holds_until > {AS_OF}"
     )
     body = only_when_kept(body, "ON digests.person_number = audience.person_number", known)
+    facts = FACTS[over]
+    body = only_when_kept(
+        body, f"FROM {{{{ ref('{facts.model}') }}}} AS facts", f"semi join {TOUCHED} on {TOUCHED}.person_number = {number_of(facts)}"
+    )
     config = kept_config("tags", digested_model(over), {"digest": "ubigint", "holds_until": "timestamp"})
     return {digested_model(over): digested, fact_model(over): f"{head.split(chr(10), 1)[0]}\n{config}{body}"}
 

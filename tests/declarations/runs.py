@@ -106,7 +106,7 @@ def run(con: duckdb.DuckDBPyConnection, models: dict[str, str], as_of: str) -> N
             History(con, name, models[name]).run(as_of)
             continue
         kind = "view" if "materialized='view'" in models[name] else "table"
-        loosely = "pack_strings" in models[name]
-        con.execute(f"set disabled_compression_methods = '{'fsst,dict_fsst,zstd' if loosely else ''}'")
+        loosely = "pack(strings=false" in models[name]
+        con.execute(f"set disabled_compression_methods = '{'fsst,dict_fsst,zstd,bitpacking' if loosely else ''}'")
         con.execute(f'create or replace {kind} "{name}" as {runnable(models[name], as_of)}')
         con.execute("set disabled_compression_methods = ''")

@@ -5,9 +5,9 @@
     "and o.record_key in (select n.record_key from {{ this }} as n where n.provider = {{ var('provider') }})" %}
 {{ config(
     materialized='incremental', incremental_strategy='append', on_schema_change='fail',
-    pre_hook="{{ pack_strings(false) }}",
+    pre_hook="{{ pack(strings=false) }}",
     post_hook=[
-        "{{ pack_strings(true) }}",
+        "{{ pack() }}",
         "create or replace temp table record_crowded as
         select o.record_key
         from {{ this }} as o

@@ -1,9 +1,9 @@
 -- Every identifier that was ever seen, and whether it may stitch. One row is one identifier (identifier_key).
 {{ config(
     materialized='incremental', incremental_strategy='append', on_schema_change='fail',
-    pre_hook=["{{ forget('identifier_key') }}", "{{ pack_strings(false) }}"],
+    pre_hook=["{{ forget('identifier_key') }}", "{{ pack(strings=false) }}"],
     post_hook=[
-        "{{ pack_strings(true) }}",
+        "{{ pack() }}",
         "select error('identity: two identifiers have the same 63-bit key ' || identifier_key || '; see docs/identity.md, Keys')
         from {{ this }} where {{ is_reopened('identifier_key') }} group by identifier_key having count(*) > 1"
     ]

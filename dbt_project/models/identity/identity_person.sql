@@ -3,7 +3,7 @@
 -- raw anywhere, and survives everything that does not change which identifiers belong together.
 {{ config(
     materialized='incremental', incremental_strategy='append', on_schema_change='fail',
-    pre_hook=["{{ forget('identifier_key') }}", "{{ pack_strings(false) }}"], post_hook="{{ pack_strings(true) }}"
+    pre_hook=["{{ forget('identifier_key') }}", "{{ pack(strings=false) }}"], post_hook="{{ pack() }}"
 ) }}
 
 -- depends_on: {{ ref('identity_reopened') }}

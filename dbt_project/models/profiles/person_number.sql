@@ -5,7 +5,7 @@
 {{ config(
     materialized='incremental', incremental_strategy='append', on_schema_change='fail',
     full_refresh=var('reset_person_numbers', false),
-    pre_hook="{{ pack_strings(false) }}", post_hook="{{ pack_strings(true) }}"
+    pre_hook="{{ pack(strings=false) }}", post_hook="{{ pack() }}"
 ) }}
 
 with persons as (
