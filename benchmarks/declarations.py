@@ -39,7 +39,7 @@ AGGREGATES = (
     ("count", None, "count(*)"),
     ("sum", "value", "cast(sum(try_cast(value as decimal(38, 6))) as double)"),
     ("max", "value", "max(value)"),
-    ("last", "channel", "arg_max(channel, row(occurred_at, event_key)) filter (where channel <> '')"),
+    ("last", "channel", "arg_max(channel, row(occurred_at, channel)) filter (where channel <> '')"),
     ("days_since", None, f"date_sub('day', max(occurred_at), timestamp '{AS_OF}')"),
 )
 CITIES = ("Berlin", "Paris", "Shanghai", "Lyon")
@@ -106,14 +106,15 @@ def segments() -> dict[str, tuple[str, str]]:
 
 def fill(con: duckdb.DuckDBPyConnection, persons: int, events: int) -> None:
     """Persons and their events of 400 days; a few persons do much, most do little, in visits of about five events. What follows from
-    the other columns of an event is written down, as models/profiles/person_event.sql does it."""
-    con.execute("drop table person_event")
-    listed = ", ".join(f"{n} {t}" for n, t in CONTRACTS["person_event"].items())
-    con.execute(f"create table person_event ({listed}, person_number ubigint, row_digest ubigint)")
+    the other columns is written down, as models/profiles/person.sql and person_event.sql do it."""
+    for table, follows in (("person", ""), ("person_event", ", row_digest ubigint")):
+        listed = ", ".join(f"{n} {t}" for n, t in CONTRACTS[table].items())
+        con.execute(f"create or replace table {table} ({listed}, person_number ubigint{follows})")
     con.execute(
-        f"insert into person by name select 'p_' || md5(i::varchar) as person_id, ['Berlin', 'Paris', 'Shanghai', 'Lyon'][(hash(i) % 4)::bigint + 1]"
-        f" as city, (hash(i, 1) % 6)::bigint as identifier_count, hash(i, 2) % 2 = 0 as can_email, false as is_test, false as is_bot,"
-        f" timestamp '2026-02-01' as last_seen_at from range({persons}) t(i)"
+        "insert into person by name select person_id, cast(md5_number(person_id) >> 64 as ubigint) as person_number,"
+        " ['Berlin', 'Paris', 'Shanghai', 'Lyon'][(hash(i) % 4)::bigint + 1] as city, (hash(i, 1) % 6)::bigint as identifier_count,"
+        " hash(i, 2) % 2 = 0 as can_email, false as is_test, false as is_bot, timestamp '2026-02-01' as last_seen_at"
+        f" from (select i, 'p_' || md5(i::varchar) as person_id from range({persons}) t(i))"
     )
     visits(con, persons, 0, events, "timestamp '2026-03-01' - to_seconds((hash(visit, 3) % 34560000)::bigint)")
 

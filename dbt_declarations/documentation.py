@@ -81,7 +81,9 @@ def _tags(tags: Sequence[CheckedTag]) -> list[dict[str, Any]]:
         ),
         _model("int_tags__tags_unpivoted", "Tags that say something. One row is one person and tag.", [_PERSON]),
         _model("int_tags__tags_packed", "Tags with a history, as bits. One row is one person and table of tags."),
-        _model("int_tags__layout", "Which bit stands for which tag. One row is one tag with a history, or a value of it."),
+        _model(
+            "int_tags__layout", "Which bit stands for which tag. One row is one tag with a history, or a value of it."
+        ),
     ]
     models += [
         _model(

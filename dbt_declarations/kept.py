@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlglot import exp
 
@@ -47,6 +47,7 @@ def finish_kept(
     history: Sequence[str],
     inputs: Sequence[str] | None,
     also: Sequence[str] = (),
+    twice: Collection[str] = (),
     declared: str = "",
 ) -> str:
     """A dbt model with a row for each row of `everybody`, a select of all that expressions read. Its steps begin with `layer_0`, and
@@ -56,7 +57,8 @@ def finish_kept(
     person's columns are made from other persons, too, so everybody is computed. Either way a row has the digest of its columns, and
     the `as_of` of the run that wrote it with another one: what its history compares (`history`: the start of the names of its
     models, and its two times). `also`: what else the digest is made from, without
-    being a column; `declared`: what a change of writes everybody again."""
+    being a column; `twice`: columns that it is not made from, as others say the same; `declared`: what a change of writes everybody
+    again."""
     listed = ", ".join(columns)
     version = text(hashlib.sha256(f"{listed}{declared}".encode()).hexdigest()[:16])
     whole = text(hashlib.sha256(f"{everybody}{steps}{listed}{also}".encode()).hexdigest()[:16])
@@ -64,7 +66,8 @@ def finish_kept(
     if inputs is not None:
         hashed = f"hashed as (select *, hash({', '.join([*inputs, whole])}) as inputs_digest from everybody)"
         layer_0 = f"{hashed}, layer_0 as (select hashed.* from hashed)"
-    digest = f"hash({', '.join([*columns, *also, version])}) as digest"
+    told = [c for c in columns if c not in twice]
+    digest = f"hash({', '.join([*told, *also, version])}) as digest"
     own = f"{listed}, {digest}" + (", inputs_digest" if inputs is not None else "")
     ctes = [f"everybody as ({everybody})", layer_0, *steps, f"digested as (select {own} from {last})"]
     ctes.append(f"final as (select digested.*, {_WRITTEN_AT} as written_at from digested)")

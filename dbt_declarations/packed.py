@@ -25,39 +25,61 @@ LAYOUT = (
 
 @dataclass(frozen=True)
 class Bit:
-    """A name, the SQL condition that it holds, and the SQL of its value as text (None: none is kept, or it is always `said`)."""
+    """A name, the SQL condition that it holds (null counts as false), and the SQL of its value as text (None: none is kept, or it is
+    always `said`). `stored`: the table of its part has the bit, in its columns `bits_1` and so on (`stored_words`)."""
 
     name: str
     condition: str
     value: str | None = None
     said: str | None = None
+    stored: bool = False
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one table says. `source`: what follows `from`; it has a person_number, named `number` in full."""
+    """What one table says; conditions and values name it `alias`. It has a person_number."""
 
     name: str
     bits: tuple[Bit, ...]
-    source: str
-    number: str
+    table: str
+    alias: str
 
     @property
     def layout(self) -> str:
         """The name that rows carry: another one whenever a bit stands for something else."""
-        said = "/".join(f"{b.name}:{b.value is not None}:{b.said}" for b in self.bits)
+        said = "/".join(f"{b.name}:{b.value is not None}:{b.said}" for b in self.ordered)
         return f"{self.name}_{hashlib.sha256(said.encode()).hexdigest()[:12]}"
+
+    @property
+    def ordered(self) -> tuple[Bit, ...]:
+        """The bits in the order of the words: those that the table has come first."""
+        return tuple(b for word in self.words for b in word)
+
+    @property
+    def words(self) -> list[tuple[Bit, ...]]:
+        """The bits by word; a word is stored as a whole, or not at all."""
+        found = []
+        for stored in (True, False):
+            bits = tuple(b for b in self.bits if b.stored == stored)
+            found += [bits[start : start + WORD] for start in range(0, len(bits), WORD)]
+        return found
+
+    @property
+    def stored_words(self) -> dict[str, str]:
+        """The words that the table has: SQL by column."""
+        return {f"bits_{n}": _word(w) for n, w in enumerate(self.words, start=1) if w[0].stored}
 
 
 def packed(parts: Sequence[Part]) -> str:
     """The select of one row per person and part: bits in words of 64, and the values of those names that have one, in order."""
     selects = []
     for part in parts:
-        words = [part.bits[start : start + WORD] for start in range(0, len(part.bits), WORD)]
-        values = [b.value for b in part.bits if b.value is not None]
+        stored = [f"{part.alias}.{column}" for column in part.stored_words]
+        words = [*stored, *(_word(word) for word in part.words[len(stored) :])]
+        values = [b.value for b in part.ordered if b.value is not None]
         selects.append(
-            f"select {part.number} as person_number, {text(part.layout)} as part, [{', '.join(map(_word, words))}] as bits,"
-            f" cast([{', '.join(values)}] as varchar[]) as kept_values from {part.source}"
+            f"select {part.alias}.person_number as person_number, {text(part.layout)} as part, [{', '.join(words)}] as bits,"
+            f" cast([{', '.join(values)}] as varchar[]) as kept_values from {part.table} as {part.alias}"
         )
     nothing = (
         "select cast(null as ubigint) as person_number, cast(null as varchar) as part, cast(null as ubigint[]) as bits"
@@ -81,8 +103,9 @@ def layout(parts: Sequence[Part]) -> str:
     rows: list[list[object]] = []
     for part in parts:
         place = 0
-        for n, bit in enumerate(part.bits):
-            place += bit.value is not None
-            own = place if bit.value is not None else None
-            rows.append([part.layout, n // WORD + 1, 1 << n % WORD, bit.name, own, bit.said])
+        for word, bits in enumerate(part.words, start=1):
+            for n, bit in enumerate(bits):
+                place += bit.value is not None
+                own = place if bit.value is not None else None
+                rows.append([part.layout, word, 1 << n, bit.name, own, bit.said])
     return constants(LAYOUT, rows)

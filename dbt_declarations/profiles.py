@@ -10,9 +10,9 @@ from dbt_declarations.contracts import Column
 from dbt_declarations.kinds import RfmScore
 from dbt_declarations.kinds.lifecycle import Entry
 from dbt_declarations.kinds.scores import Bins
-from dbt_declarations.project import FACTS, Project, declared
+from dbt_declarations.project import FACTS, PERSON_NUMBER, Project, declared
 from dbt_declarations.scope import AS_OF, Scope
-from dbt_declarations.sql import constants, finish, name, person_number, ref, render, text
+from dbt_declarations.sql import constants, finish, name, ref, render, text
 
 
 def profile_models(project: Project) -> dict[str, str]:
@@ -29,9 +29,9 @@ def _audience(project: Project) -> dict[str, str]:
         columns = sorted(c for _, c in exclude.reads) if exclude else []
     else:
         columns = []
-    read = ", ".join(["person_id", *(f"{name(c)} as {name(f'person__{c}')}" for c in columns)])
-    listed = f"select person_id, {person_number('person_id')} as person_number"
-    select = f"with people as (select {read} from {ref('person')}) {listed} from people where not {condition}"
+    read = ", ".join(["person_id", PERSON_NUMBER, *(f"{name(c)} as {name(f'person__{c}')}" for c in columns)])
+    listed = f"select person_id, {PERSON_NUMBER} from people where not {condition}"
+    select = f"with people as (select {read} from {ref('person')}) {listed}"
     what = "One row: a person who gets tags, scores and segments."
     return {"audience": finish(select, schema="profiles", what=what, loosely=True)}
 

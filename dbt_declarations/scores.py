@@ -194,6 +194,8 @@ def _grades(score: PointsScore) -> list[list[object]]:
 
 
 def _wide(scores: Sequence[CheckedScore]) -> str:
+    if not scores:
+        return constants((("person_id", "varchar"),), [])
     reads = {r for s in scores for t in (s.eligible, *(x.when for x in s.rules)) if t for r in t.reads}
     tables = sorted({str(r.rule.over) for s in scores for r in s.rules if r.points})
     joins = [f"left join {ref(fact_model(o))} as facts_{o} on facts_{o}.person_id = person.person_id" for o in tables]

@@ -67,8 +67,11 @@ def wide(segments: Sequence[CheckedSegment]) -> str:
     listed = "".join(f", {name(f'segment__{n}')} as {name(n)}" for n in own)
     inputs = _inputs(segments)
     kept = "" if inputs is None else ", inputs_digest"
-    ctes.append(f"evaluated as (select person_id, person_number{listed}{kept} from {last})")
-    columns = ["person_id", "person_number", *(name(n) for n in own)]
+    words = {column: sql for part in _parts(segments) for column, sql in part.stored_words.items()}
+    packed = "".join(f", {sql} as {column}" for column, sql in words.items())
+    ctes.append(f"named as (select person_id, person_number{listed}{kept} from {last})")
+    ctes.append(f"evaluated as (select *{packed} from named as wide)")
+    columns = ["person_id", "person_number", *(name(n) for n in own), *words]
     what = "One row: a person, one column per declared segment. Who is made from what the last run had is not computed again."
     return finish_kept(
         base(_reads(segments), numbered=True),
@@ -79,6 +82,7 @@ def wide(segments: Sequence[CheckedSegment]) -> str:
         what=what,
         history=("int_segments", "entered_at", "exited_at"),
         inputs=inputs,
+        twice=[name(n) for n in own],  # bits say it, too
     )
 
 
@@ -210,8 +214,8 @@ def _members(segments: Sequence[CheckedSegment], handwritten: Sequence[str]) -> 
 def _parts(segments: Sequence[CheckedSegment]) -> list[Part]:
     """All declared segments and their parts as bits."""
     own = sorted(n for s in segments for n in (s.segment.name, *s.segment.parts))
-    bits = tuple(Bit(n, f"wide.{name(n)}") for n in own)
-    return [Part("declared", bits, f"{ref(WIDE)} as wide", "wide.person_number")] if bits else []
+    bits = tuple(Bit(n, f"wide.{name(n)}", stored=True) for n in own)
+    return [Part("declared", bits, ref(WIDE), "wide")] if bits else []
 
 
 def _catalogue(segments: Sequence[CheckedSegment], handwritten: Sequence[str]) -> str:

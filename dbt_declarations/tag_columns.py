@@ -80,10 +80,18 @@ def typed(tag: CheckedTag, value: str) -> str:
 
 
 def assigned(tag: CheckedTag, value: str) -> str:
-    """The condition that a value says something; never null."""
+    """The condition that a value says something; null counts as false."""
     if tag.zero is None:
         return f"{value} is not null"
-    return f"coalesce({value}, false)" if tag.zero == "false" else f"coalesce({value} <> 0, false)"
+    return value if tag.zero == "false" else f"{value} <> 0"
+
+
+def fact_assigned(tag: CheckedTag, moment: Moment) -> str:
+    """The same of a tag over facts, told from what is kept: a value is not made to be looked at."""
+    assert tag.measure is not None  # noqa: S101 - callers look first
+    alias = fact_alias(tag.measure[0])
+    is_age = tag.measure[1].aggregate == "days_since"
+    return while_active(tag.declaration, assigned(tag, moment.sql(alias) if is_age else f"{alias}.{name(tag.name)}"))
 
 
 def as_text(tag: CheckedTag, value: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dbt_declarations.kept import aging, finish_kept
 from dbt_declarations.packed import layout, packed
@@ -45,15 +45,18 @@ CATALOGUE = (
 def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
     """SQL by model name."""
     by_table = measures_by_table(tags)
-    models = {n: sql for over, measures in sorted(by_table.items()) for n, sql in kept_models(over, measures).items()}
+    told = parts(tags)
+    words = {part.name: part.stored_words for part in told}
+    models = {}
+    for over, measures in sorted(by_table.items()):
+        models |= kept_models(over, measures, words.get(over, {}), fact_alias(over))
     models[GATHERED] = finish(
         _gathered(tags),
         schema="tags",
         what="One row: a person with all that tags are computed from.",
         materialized="view",
     )
-    told = parts(tags)
-    models[WIDE] = _wide(tags, "/".join(part.layout for part in told))
+    models[WIDE] = _wide(tags, words.get("profile", {}), "/".join(part.layout for part in told))
     views = {
         "int_tags__tags_unpivoted": (unpivoted(tags), "One row: a person and a tag."),
         "person_tags": (person_tags(tags), "One row: a person, one column per tag."),
@@ -79,14 +82,16 @@ def _gathered(tags: Sequence[CheckedTag]) -> str:
     return "with " + ",\n".join(ctes) + "\nselect * from final"
 
 
-def _wide(tags: Sequence[CheckedTag], layouts: str) -> str:
+def _wide(tags: Sequence[CheckedTag], words: Mapping[str, str], layouts: str) -> str:
     ctes = []
     layers = tag_layers(list(tags))
     for position, layer in enumerate(layers, start=1):
         computed = [f"{_value(t)} as {name(f'tag__{t.name}')}" for t in layer]
         computed += [f"{render(t.known_at)} as {name(f'since__{t.name}')}" for t in layer if t.known_at]
         ctes.append(f"layer_{position} as (select *, {', '.join(computed)} from layer_{position - 1})")
-    columns = ["person_id", "person_number", *(name(f"tag__{t.name}") for t in tags if not t.measure)]
+    packed = "".join(f", {sql} as {column}" for column, sql in words.items())
+    ctes.append(f"packed as (select *{packed} from layer_{len(layers)} as wide)")
+    columns = ["person_id", "person_number", *(name(f"tag__{t.name}") for t in tags if not t.measure), *words]
     columns += [name("__".join(LAST_SEEN)), *(name(c) for t in tags if (c := moment_column(t)))]
     # What histories compare is told by the digest alone, so it changes with aggregates, too, and with what as_of alone changes.
     also = [_digest_of(over) for over in fact_tables(tags)]
@@ -96,12 +101,15 @@ def _wide(tags: Sequence[CheckedTag], layouts: str) -> str:
         f"select * from {ref(GATHERED)}",
         ctes,
         columns,
-        f"layer_{len(layers)}",
+        "packed",
         schema="tags",
         what=what,
         history=("int_tags", "assigned_at", "removed_at"),
         inputs=_inputs(tags, also),
         also=also,
+        twice=[
+            name(f"tag__{t.name}") for t in tags if not t.measure and t.type == "boolean" and kept(t) != "none"
+        ],  # bits say it, too
         declared=layouts,
     )
 

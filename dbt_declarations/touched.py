@@ -10,7 +10,7 @@ run that wrote it and that moment. What depends on as_of alone (days_since) is k
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
@@ -34,22 +34,25 @@ def fact_model(over: str) -> str:
     return f"int_tags__{over}s_aggregated"
 
 
-def kept_models(over: str, measures: Sequence[Measure]) -> dict[str, str]:
-    """SQL by name of the model of digests and of the model of aggregates over one table of facts."""
+def kept_models(over: str, measures: Sequence[Measure], words: Mapping[str, str], alias: str) -> dict[str, str]:
+    """SQL by name of the model of digests and of the model of aggregates over one table of facts. `words`: further columns, made
+    from those under `alias`."""
     touched = (
         f"{TOUCHED} as materialized (select audience.person_id, digests.person_number, digests.digest, {AS_OF} as written_at"
         f" from {ref('audience')} as audience inner join {ref(digested_model(over))} as digests"
         " on digests.person_number = audience.person_number)"
     )
     whole = pass_over(over, measures, audience=TOUCHED)
-    declared = hashlib.sha256(whole.encode()).hexdigest()[:16]
+    declared = hashlib.sha256(f"{whole}{words}".encode()).hexdigest()[:16]
     digested = finish(
         _digests(over, measures, declared),
         schema="tags",
         what=f"One row: a person with facts ({over}), and a digest of what their tags are made from.",
     )
     what = f"One row: a person with facts ({over}) that count for tags. Whose row is still right is not computed again."
-    full = finish(f"with {touched}, final as ({whole}) select * from final", schema="tags", what=what)
+    packed = "".join(f", {sql} as {column}" for column, sql in words.items())
+    final = f"final as (select *{packed} from aggregated as {alias})"
+    full = finish(f"with {touched}, aggregated as ({whole}), {final} select * from final", schema="tags", what=what)
     head, body = full.split("\n\n", 1)
     known = (
         f"anti join {THIS} as kept on kept.person_number = digests.person_number and kept.digest = digests.digest"
@@ -58,7 +61,9 @@ def kept_models(over: str, measures: Sequence[Measure]) -> dict[str, str]:
     body = only_when_kept(body, "ON digests.person_number = audience.person_number", known)
     facts = FACTS[over]
     body = only_when_kept(
-        body, f"FROM {{{{ ref('{facts.model}') }}}} AS facts", f"semi join {TOUCHED} on {TOUCHED}.person_number = {number_of(facts)}"
+        body,
+        f"FROM {{{{ ref('{facts.model}') }}}} AS facts",
+        f"semi join {TOUCHED} on {TOUCHED}.person_number = {number_of(facts)}",
     )
     config = kept_config("tags", digested_model(over), {"digest": "ubigint", "holds_until": "timestamp"})
     return {digested_model(over): digested, fact_model(over): f"{head.split(chr(10), 1)[0]}\n{config}{body}"}

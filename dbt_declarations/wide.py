@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dbt_declarations.predicted import TABLES, output_of
-from dbt_declarations.sql import name, person_number, ref, text
+from dbt_declarations.sql import name, ref, text
 
 _SIMPLE = {"trait": "person_traits", "touch": "person_touch", "rfm": "person_rfm", "tag": "person_tags"}
 
@@ -25,10 +25,9 @@ def base(
     person's number (models/profiles/person_number.sql), by which what is generated is joined: in a third of the time.
     """
     columns: dict[str, None] = {"person.person_id": None}
-    key, people = "person_id", ref("person")
+    key = "person_id"
     if numbered:
         key = "person_number"
-        people = f"(select *, {person_number('person_id')} as person_number from {people})"
         columns["person.person_number"] = None
     joins: dict[str, None] = {f"inner join {ref('audience')} as audience on audience.{key} = person.{key}": None}
     for namespace, column in sorted(set(reads)):
@@ -41,7 +40,7 @@ def base(
     columns.update(dict.fromkeys(extra_columns))
     joins.update(dict.fromkeys(extra_joins))
     listed = ",\n".join(columns)
-    return f"select {listed}\nfrom {people} as person\n" + "\n".join(joins)
+    return f"select {listed}\nfrom {ref('person')} as person\n" + "\n".join(joins)
 
 
 def _place(namespace: str, column: str) -> tuple[str, str]:

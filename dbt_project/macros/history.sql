@@ -26,7 +26,7 @@ an identifier (models/identity/person_identifier.sql), so who has that identifie
             from (
                 select *
                 from {{ numbers }}
-                where person_number not in (select {{ number_of_person('person_id') }} from {{ person }})
+                where person_number not in (select person_number from {{ person }})
                     or person_number in (select recorded_number from {{ this }} where recorded_number <> person_number)
             ) as gone
             left join (

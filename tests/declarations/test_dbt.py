@@ -154,7 +154,8 @@ def test_history_of_segments_over_runs(root: Path) -> None:
     write(
         folder,
         "models/profiles/person.sql",
-        "select 'p' || i as person_id, false as is_test, false as is_bot, null::timestamp as last_seen_at\n"
+        "select 'p' || i as person_id, md5_number_lower('p' || i) as person_number, false as is_test, false as is_bot,\n"
+        "    null::timestamp as last_seen_at\n"
         "from range(9) t(i)\n",
     )
     seed = 5

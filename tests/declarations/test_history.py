@@ -39,7 +39,9 @@ def fill(
     day: str,
 ) -> None:
     """What the models read, as one run finds it."""
-    db.execute("create or replace table person (person_id varchar)")
+    db.execute(
+        "create or replace table person (person_id varchar, person_number ubigint as (md5_number_lower(person_id)) virtual)"
+    )
     db.execute(
         "create or replace table person_identifier (person_id varchar, identifier_type varchar, identifier_value varchar)"
     )
@@ -139,12 +141,12 @@ BITS = {
         Part(
             "profile",
             (Bit("orders", "wide.orders"), Bit("tier", "wide.tier is not null", "wide.tier")),
-            "int_tags__person_tagged as wide",
-            "wide.person_number",
+            "int_tags__person_tagged",
+            "wide",
         )
     ],
     ("int_segments__members_packed", "int_segments__layout"): [
-        Part("declared", (Bit("a", "wide.a"),), "int_segments__person_evaluated as wide", "wide.person_number")
+        Part("declared", (Bit("a", "wide.a"),), "int_segments__person_evaluated", "wide")
     ],
 }
 MODELS = (

@@ -32,6 +32,21 @@ def declare(folder: Path, tags: dict[str, dict[str, Any]], everybody: bool = Fal
     write(
         folder, "segments/away.yml", "where: quiet_days > 5 or days_since(last_seen_at) between 4 and 12 or campaign\n"
     )
+    spring = "since: 2026-02-11\nexpires: 2026-02-18\n"
+    write(folder, "tags/spring.yml", f"type: statistical\nover: event\naggregate: last\nof: channel\n{spring}")
+    write(
+        folder, "tags/spring_days.yml", f"type: statistical\nover: event\naggregate: count\n{spring}history: values\n"
+    )
+    write(
+        folder,
+        "tags/size.yml",
+        "type: rule\ncases: [{value: big, when: visits > 4}, {value: some, when: visits > 1}]\n",
+    )
+    write(
+        folder,
+        "tags/word.yml",
+        "type: attribute\nvalue: case when last_seen_at < '2026-02-05' then 'early' when city is null then '' end\n",
+    )
     if everybody:
         write(
             folder,
@@ -81,6 +96,20 @@ def happen(rng: random.Random, db: duckdb.DuckDBPyConnection, number: int) -> No
     db.execute(SESSIONS)
 
 
+# Tags with a history, as bits and as rows of tag_assignment: the same, and the value where the history keeps it
+SAID = (
+    """select packed.person_number, layout.name, coalesce(packed.kept_values[layout.place], layout.said)
+    from int_tags__tags_packed as packed inner join int_tags__layout as layout on layout.part = packed.part
+    where packed.bits[layout.word] & layout.mask <> 0 order by all""",
+    """select md5_number_lower(told.person_id), told.tag, case when tag.history = 'values' then told.value end
+    from int_tags__tags_unpivoted as told inner join tag on tag.tag = told.tag where tag.history <> 'none' order by all""",
+    """select packed.person_number, layout.name from int_segments__members_packed as packed
+    inner join int_segments__layout as layout on layout.part = packed.part
+    where packed.bits[layout.word] & layout.mask <> 0 order by all""",
+    "select person_number, segment from int_segments__members order by all",
+)
+
+
 def contents(db: duckdb.DuckDBPyConnection, tables: tuple[str, ...]) -> dict[str, list[Any]]:
     """All rows of each table or view, but for the run that wrote them."""
     return {
@@ -111,6 +140,8 @@ def test_kept_aggregates_are_those_of_a_rebuild(tmp_path: Path, seed: int) -> No
     for step in range(6):
         run(db, models, moment)
         kept = contents(db, tables + told)
+        tags, assigned, segments, members = (db.execute(query).fetchall() for query in SAID)
+        assert tags == assigned and segments == members, (seed, step, moment)
         for table in tables:
             db.execute(f"create or replace table saved_{table} as from {table}")
         build(db, models, moment, views=True)

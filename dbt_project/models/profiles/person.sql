@@ -91,6 +91,7 @@ tests as (
 final as (
     select
         known.person_id,
+        {{ number_of_person('known.person_id') }} as person_number,
         known.founding_identifier_type,
         known.first_seen_at,
         known.last_seen_at,

@@ -9,13 +9,16 @@
 ) }}
 
 with persons as (
-    select person_id from {{ ref('person') }}
+    select
+        person_id,
+        person_number
+    from {{ ref('person') }}
 ),
 
 final as (
     select
         persons.person_id,
-        {{ number_of_person('persons.person_id') }} as person_number
+        persons.person_number
     from persons
     {% if is_incremental() %}
     anti join {{ this }} as known on persons.person_id = known.person_id
