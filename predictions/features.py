@@ -140,45 +140,66 @@ def _checked(checker: Checker, model: OutcomeModel) -> CheckedOutcome | None:
     return None if checker.errors else CheckedOutcome(model, measures, types, population, tuple(label))
 
 
-def rows_at(checked: CheckedOutcome, cutoff: str, *, labelled: bool) -> str:
+def rows_at(checked: CheckedOutcome, cutoff: str, *, labelled: bool, then: bool = False) -> str:
     """The select of the rows as of `cutoff` (ISO, UTC): entity_id, the features, and with `labelled` the `label` 0 or 1.
 
     One row is one person (account) that was known by then and belongs to the population. No fact after the cut-off, and no
-    event that arrived after it, reaches a feature.
+    event that arrived after it, reaches a feature. `then`: persons are those of the cut-off (`predictions.then.place`), by the id
+    of who they are today: who was not yet known to be one person has several rows. Outcomes are always those of today's person.
     """
     model = checked.model
     moment = f"timestamp {exp.Literal.string(cutoff.replace('T', ' ')).sql(dialect=DIALECT)}"
-    ctes = [f"entity as ({_entities(model.grain, moment)})"]
+    ctes = [f"entity as ({_entities(model.grain, moment, then=then)})"]
+    told = _Told(model.grain, moment, then)
     joins, columns = [], []
     for over, measures in checked.measures.items():
         alias = f"facts_{over}"
-        ctes.append(f"{alias} as ({_placed(pass_over(over, measures), model.grain, moment, early=True)})")
+        ctes.append(f"{alias} as ({_placed(pass_over(over, measures), told, early=True)})")
         joins.append(f"left join {alias} on {alias}.person_id = entity.entity_id")
         columns += [
             f"{_value(m, checked.types[m.name], f'{alias}.{name(m.name)}', moment)} as {name(m.name)}" for m in measures
         ]
-    ctes.append(f"joined as (select entity.entity_id, {', '.join(columns)} from entity {' '.join(joins)})")
+    ctes.append(
+        f"joined as (select entity.entity_id, entity.whose, {', '.join(columns)} from entity {' '.join(joins)})"
+    )
     chosen = f"coalesce({render(checked.population)}, false)" if checked.population else "true"
     label = ""
     if labelled:
         happened = "\nunion\n".join(
-            _placed(_happening(over, where, moment, model.horizon_days), model.grain, moment, early=False)
+            _placed(_happening(over, where, moment, model.horizon_days), told, early=False)
             for over, where in checked.label
         )
         ctes.append(f"happened as ({happened})")
         yes, no = (1, 0) if model.label.happens else (0, 1)
-        label = f", case when entity_id in (select person_id from happened) then {yes} else {no} end as label"
+        label = f", case when whose in (select person_id from happened) then {yes} else {no} end as label"
     features = ", ".join(name(f.name) for f in model.features)
-    select = f"select entity_id, {features}{label} from joined where {chosen} order by entity_id"
+    select = f"select whose as entity_id, {features}{label} from joined where {chosen} order by whose, joined.entity_id"
     return f"with {', '.join(ctes)} {select}"
 
 
-def _entities(grain: str, moment: str) -> str:
+@dataclass(frozen=True)
+class _Told:
+    """Whose facts are looked for: persons or accounts, when, and whether as they were told apart then."""
+
+    grain: str
+    moment: str
+    then: bool
+
+
+def _entities(grain: str, moment: str, *, then: bool) -> str:
+    """`entity_id`, by which facts are told; `whose`: the person of today, or the account."""
     if grain == "account":
-        return f"select account_key as entity_id from conformed.account_record where coalesce(created_at, {moment}) <= {moment}"
+        known = f"where coalesce(created_at, {moment}) <= {moment}"
+        return f"select account_key as entity_id, account_key as whose from conformed.account_record {known}"
+    if then:
+        return (
+            "select cast(persons.entity_key as varchar) as entity_id, persons.person_id as whose from person_then as persons"
+            " inner join profiles.audience as audience on audience.person_id = persons.person_id"
+        )
     return (
-        "select person.person_id as entity_id from profiles.person as person inner join profiles.audience as audience"
-        f" on audience.person_id = person.person_id where person.first_seen_at <= {moment}"
+        "select person.person_id as entity_id, person.person_id as whose from profiles.person as person"
+        " inner join profiles.audience as audience on audience.person_id = person.person_id"
+        f" where person.first_seen_at <= {moment}"
     )
 
 
@@ -199,47 +220,59 @@ def _value(measure: Measure, kind: Type, column: str, moment: str) -> str:
     return f"coalesce({number}, 0)" if measure.aggregate in ZERO_BY_DEFAULT else number
 
 
-def _placed(sql: str, grain: str, moment: str, *, early: bool) -> str:
+def _placed(sql: str, told: _Told, *, early: bool) -> str:
     """SQL over `ref()`s and as_of as SQL over tables of the warehouse and the cut-off."""
     tree = sqlglot.parse_one(sql, dialect=DIALECT)
     for column in list(tree.find_all(exp.Column)):
         if column.name == AS_OF:
-            column.replace(sqlglot.parse_one(f"({moment})", dialect=DIALECT))
+            column.replace(sqlglot.parse_one(f"({told.moment})", dialect=DIALECT))
     for table in list(tree.find_all(exp.Table)):
         if table.name == "ref__audience":
             everybody = "(select entity_id as person_id from entity) as audience"
             table.replace(sqlglot.parse_one(everybody, dialect=DIALECT))
         elif table.name.startswith("ref__"):
-            facts = _facts(table.name.removeprefix("ref__"), grain, moment, early=early)
+            facts = _facts(table.name.removeprefix("ref__"), told, early=early)
             table.replace(sqlglot.parse_one(f"({facts}) as facts", dialect=DIALECT))
     return tree.sql(dialect=DIALECT)
 
 
-def _facts(model: str, grain: str, moment: str, *, early: bool) -> str:
+def _facts(model: str, told: _Told, *, early: bool) -> str:
     """A table of facts with the entity in `person_id`. `early`: only what was known at the cut-off, with the accounts that
-    people were known to belong to by then."""
+    people were known to belong to by then, and people as they were told apart then."""
+    moment, then = told.moment, told.then and early
     known = (
         f" where coalesce(facts.received_at, facts.occurred_at) <= {moment}"
         if early and model == "person_event"
         else ""
     )
-    if grain == "person":
-        return f"select * from profiles.{name(model)} as facts{known}"
+    source = f"profiles.{name(model)} as facts"
+    person = "facts.person_id"
+    if then:
+        person, record = "cast(told.entity_key as varchar)", "facts"
+        if model == "person_stage_change":  # its person is that of the lead
+            source += " inner join profiles.person_lead as lead on lead.object_key = facts.object_key"
+            record = "lead"
+        source += f" left join record_then as told on told.sequence = {record}.sequence"
+    if told.grain == "person":
+        return f"select facts.* replace ({person} as person_id) from {source}{known}"
     own = "facts.account_key, " if model in ("person_lead", "person_stage_change") else ""
-    members = _members(moment) if early else "select person_id, account_key from profiles.person_account"
+    members = _members(moment, then=then) if early else "select person_id, account_key from profiles.person_account"
     return (
-        f"select facts.* replace (coalesce({own}members.account_key) as person_id) from profiles.{name(model)} as facts"
-        f" left join ({members}) as members on members.person_id = facts.person_id{known}"
+        f"select facts.* replace (coalesce({own}members.account_key) as person_id) from {source}"
+        f" left join ({members}) as members on members.person_id = {person}{known}"
     )
 
 
-def _members(moment: str) -> str:
+def _members(moment: str, *, then: bool) -> str:
     """Who was known to belong to which account: by the latest record that had been made by then."""
+    whose, records = "records.person_id", "identity.record_person"
+    if then:
+        whose, records = "cast(records.entity_key as varchar)", "record_then"
     return (
-        "select records.person_id, arg_max(members.account_key, members.sequence) as account_key"
+        f"select {whose} as person_id, arg_max(members.account_key, members.sequence) as account_key"
         " from conformed.account_member as members"
-        " inner join identity.record_person as records on records.sequence = members.sequence"
+        f" inner join {records} as records on records.sequence = members.sequence"
         " inner join (select sequence, min(observed_at) as observed_at from conformed.contact_attribute group by sequence"
         " union all select sequence, occurred_at from conformed.event) as made on made.sequence = members.sequence"
-        f" where made.observed_at <= {moment} group by records.person_id"
+        f" where made.observed_at <= {moment} group by {whose}"
     )

@@ -13,6 +13,7 @@ from cdp.errors import RunError
 from cdp.settings import PROJECT_ROOT, Settings
 from dbt_declarations.contracts import read_contracts
 from predictions import service, store
+from tests.predictions.identities import tell_apart
 
 AS_OF = "2026-04-01T00:00:00"
 NAME = "first_order_14d"
@@ -48,6 +49,18 @@ def warehouse(persons: int) -> duckdb.DuckDBPyConnection:
     )
     con.execute("delete from profiles.person_event where occurred_at > timestamp '2026-04-01'")
     con.execute("delete from profiles.person_order where ordered_at > timestamp '2026-04-01'")
+    # nobody became one with somebody: each person has one identifier
+    con.execute("update profiles.person_event set sequence = hash(event_key)::hugeint % 1000000000000")
+    con.execute("update profiles.person_order set sequence = 1000000000000 + hash(order_key)::hugeint % 1000000000000")
+    tell_apart(con, [])
+    con.execute(
+        "insert into identity.identity_person select hash(person_id)::hugeint % 1000000000000, person_id from profiles.person;"
+        " insert into identity.record_person select sequence, sequence, person_id from"
+        " (select sequence, person_id from profiles.person_event union all select sequence, person_id from profiles.person_order);"
+        " insert into identity.record_identifier select record_key, identifier_key from identity.record_person inner join"
+        " identity.identity_person using (person_id);"
+        " insert into conformed.identifier_observation select record_key, record_key, null, identifier_key from identity.record_identifier"
+    )
     return con
 
 

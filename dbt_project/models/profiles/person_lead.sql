@@ -22,7 +22,8 @@ final as (
         leads.stage = 'won' as is_won,
         leads.value,
         leads.campaign,
-        leads.source
+        leads.source,
+        leads.sequence
     from leads
     left join records on leads.sequence = records.sequence
 )
