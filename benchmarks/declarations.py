@@ -39,7 +39,7 @@ AGGREGATES = (
     ("count", None, "count(*)"),
     ("sum", "value", "cast(sum(try_cast(value as decimal(38, 6))) as double)"),
     ("max", "value", "max(value)"),
-    ("last", "channel", "arg_max(channel, row(occurred_at, channel)) filter (where channel <> '')"),
+    ("last", "channel", "arg_max(channel, row(occurred_at, hash(event_key))) filter (where channel <> '')"),
     ("days_since", None, f"date_sub('day', max(occurred_at), timestamp '{AS_OF}')"),
 )
 CITIES = ("Berlin", "Paris", "Shanghai", "Lyon")

@@ -26,6 +26,9 @@ from dbt_declarations.project import FACTS, PERSON_NUMBER, Facts
 from dbt_declarations.scope import AS_OF
 from dbt_declarations.sql import EXACT, name, person_number, ref, text
 
+ORDERED = ("first", "last")
+TIE = "fact_tie"
+
 
 def pass_over(
     over: str,
@@ -124,6 +127,7 @@ def _narrowed(
     whose = f"{number_of(facts)} as {PERSON_NUMBER}" if audience else "persons.ordinal"
     columns = [whose, *(f"facts.{name(c)}" for c in columns_read(over, measures, points))]
     columns += [f"sessions.{name(f'since_session_{n}')}" for n in sessions]
+    columns += _tie(facts, measures)
     numbers = _kind_numbers(kinds)
     known = _known(facts, chosen, [*numbers] if all(kinds) else ())
     ordered = ""
@@ -136,6 +140,7 @@ def _narrowed(
         near = f"cast({number_of(facts)} >> 32 as uinteger)" if audience else "persons.ordinal"
         ordered = f" order by kind_number, {near}"
     joined = "" if audience else " inner join persons on persons.person_id = facts.person_id"
+    known += " and facts.person_id is not null" if audience else ""
     if audience and sessions:
         joined = f" inner join {audience} as persons on persons.{PERSON_NUMBER} = {number_of(facts)}"
     return (
@@ -178,6 +183,8 @@ def _group(
     facts = FACTS[over]
     selections = {m.name: m.selection for m in measures} | {p.name: p.selection for p in points}
     columns = [f"facts.{whose}", f"{name(facts.at)} as fact_at"]
+    if any(m.aggregate in ORDERED for m in measures):
+        columns += [TIE] if only else _tie(facts, measures)
     columns += [f"{selections[n].condition(facts.at, facts)} as {name(f'if__{n}')}" for n in sorted(selections)]
     columns += [f"{value_of(m)} as {name(f'of__{m.name}')}" for m in measures if m.of is not None]
     chosen = list(selections.values())
@@ -223,6 +230,13 @@ def _first_left(measures: Sequence[Measure]) -> str:
     return f"case {branches} end"
 
 
+def _tie(facts: Facts, measures: Sequence[Measure]) -> list[str]:
+    """What decides between facts at one moment, the same for all columns of a fact, so that two tags never tell of two facts: a hash
+    of its key, since the texts of keys took longer to order and compare than everything else."""
+    keys = ", ".join(f"facts.{name(k)}" for k in facts.key)
+    return [f"hash({keys}) as {TIE}"] if any(m.aggregate in ORDERED for m in measures) else []
+
+
 def since_sessions(numbers: Sequence[int], of: str = "facts") -> str:
     """A join that brings, for each number n, when the nth last session of the persons of a table began."""
     if not numbers:
@@ -237,8 +251,7 @@ def since_sessions(numbers: Sequence[int], of: str = "facts") -> str:
 def _aggregates(measure: Measure, shared: dict[str, Moment] | None) -> list[str]:
     chosen = f"filter (where {name(f'if__{measure.name}')})"
     value = name(f"of__{measure.name}")
-    # of facts at one moment the least or greatest value: told without the fact's own key, whose texts took longer than all else
-    order = f"row(fact_at, {value})"
+    order = f"row(fact_at, {TIE})"
     known = f"filter (where {name(f'if__{measure.name}')} and {value} is not null)"
     sql = {
         "count": f"count(*) {chosen}",

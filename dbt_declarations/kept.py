@@ -19,16 +19,17 @@ def only_when_kept(body: str, after: str, added: str) -> str:
     return f"{before}{line}\n  {{% if is_incremental() %}}{added}{{% endif %}}{rest}"
 
 
-def kept_config(schema: str, persons: str, told_by: Mapping[str, str]) -> str:
+def kept_config(schema: str, persons: str, told_by: Mapping[str, str], before: str = LOOSE) -> str:
     """The config of a table of persons that is kept from run to run: the rows that a run selects take the place of those of the
-    same persons, and who is not in the model `persons` any more is removed. `told_by`: the columns by which rows are told, and types."""
+    same persons, and who is not in the model `persons` any more is removed. `told_by`: the columns by which rows are told, and types.
+    `before`: what the table packs."""
     # a table of a warehouse from before has not all of these columns: then every row is another one
     gone = "".join(
         f" alter table {{{{ this }}}} add column if not exists {column} {kind};"
         for column, kind in {"person_number": "ubigint", "written_at": "timestamp", **told_by}.items()
     )
     gone += f" delete from {{{{ this }}}} where coalesce(person_number not in (select person_number from {{{{ ref('{persons}') }}}}), true)"
-    hooks = f'pre_hook=["{LOOSE}", "{{% if is_incremental() %}}{gone}{{% endif %}}"], post_hook="{TIGHT}"'
+    hooks = f'pre_hook=["{before}", "{{% if is_incremental() %}}{gone}{{% endif %}}"], post_hook="{TIGHT}"'
     return (
         f"-- depends_on: {{{{ ref('{persons}') }}}}\n"
         f"{{{{ config(materialized='incremental', schema='{schema}', incremental_strategy='delete+insert', unique_key='person_number',"

@@ -26,7 +26,8 @@ LAYOUT = (
 @dataclass(frozen=True)
 class Bit:
     """A name, the SQL condition that it holds (null counts as false), and the SQL of its value as text (None: none is kept, or it is
-    always `said`). `stored`: the table of its part has the bit, in its columns `bits_1` and so on (`stored_words`)."""
+    always `said`). `stored`: the table of its part has the bit, in its columns `_bits_1` and so on (`stored_words`; no
+    declared name begins like that)."""
 
     name: str
     condition: str
@@ -67,7 +68,7 @@ class Part:
     @property
     def stored_words(self) -> dict[str, str]:
         """The words that the table has: SQL by column."""
-        return {f"bits_{n}": _word(w) for n, w in enumerate(self.words, start=1) if w[0].stored}
+        return {f"_bits_{n}": _word(w) for n, w in enumerate(self.words, start=1) if w[0].stored}
 
 
 def packed(parts: Sequence[Part]) -> str:

@@ -22,7 +22,9 @@ from dbt_declarations.value_types import Typed
 
 # Marts whose names begin like hand-written tags and segments.
 NOT_HANDWRITTEN = {"tag_assignment", "tag_history", "tag_catalogue", "segment_membership"}
-RESERVED = {"assignment", "history", "catalogue", "membership", "person_id"}
+# Names of tables beside those of declarations, and of columns beside theirs.
+RESERVED = {"assignment", "history", "catalogue", "membership", "person_id", "person_number", "digest", "inputs_digest"}
+RESERVED |= {"holds_until", "written_at"}
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,8 @@ def while_active(dated: Dated | None, value: str) -> str:
 
 
 # hashes do not get shorter by packing, and to try it took four fifths of the time of writing a person_id
-LOOSE, TIGHT = "{{ pack(strings=false, numbers=false) }}", "{{ pack() }}"
+# For tables of booleans, tables of numbers, and after both.
+LOOSE, LOOSE_STRINGS, TIGHT = "{{ pack(strings=false, numbers=false) }}", "{{ pack(strings=false) }}", "{{ pack() }}"
 
 
 def finish(select: str, *, schema: str, what: str, materialized: str = "table", loosely: bool = False) -> str:

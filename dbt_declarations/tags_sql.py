@@ -107,9 +107,12 @@ def _wide(tags: Sequence[CheckedTag], words: Mapping[str, str], layouts: str) ->
         history=("int_tags", "assigned_at", "removed_at"),
         inputs=_inputs(tags, also),
         also=also,
+        # bits say it, too, where false and null are the same: of rules that hold every day
         twice=[
-            name(f"tag__{t.name}") for t in tags if not t.measure and t.type == "boolean" and kept(t) != "none"
-        ],  # bits say it, too
+            name(f"tag__{t.name}")
+            for t in tags
+            if t.is_computed and t.type == "boolean" and kept(t) != "none" and not _dated(t)
+        ],
         declared=layouts,
     )
 

@@ -19,7 +19,7 @@ from dbt_declarations.kept import kept_config, only_when_kept
 from dbt_declarations.measures import Measure, columns_read, session_windows
 from dbt_declarations.project import FACTS, ROW_DIGEST
 from dbt_declarations.scope import AS_OF
-from dbt_declarations.sql import THIS, finish, name, ref, text
+from dbt_declarations.sql import LOOSE_STRINGS, THIS, finish, name, ref, text
 
 TOUCHED = "touched"
 
@@ -65,7 +65,7 @@ def kept_models(over: str, measures: Sequence[Measure], words: Mapping[str, str]
         f"FROM {{{{ ref('{facts.model}') }}}} AS facts",
         f"semi join {TOUCHED} on {TOUCHED}.person_number = {number_of(facts)}",
     )
-    config = kept_config("tags", digested_model(over), {"digest": "ubigint", "holds_until": "timestamp"})
+    config = kept_config("tags", digested_model(over), {"digest": "ubigint", "holds_until": "timestamp"}, LOOSE_STRINGS)
     return {digested_model(over): digested, fact_model(over): f"{head.split(chr(10), 1)[0]}\n{config}{body}"}
 
 

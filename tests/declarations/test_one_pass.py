@@ -60,7 +60,7 @@ def naive(tag: dict[str, Any]) -> str:
     rows = f"from person_event where ({tag['where']}) and occurred_at <= timestamp '{AS_OF}' {window} and person_id is not null"
     of = tag["of"]
     text = f"nullif({of}, '')" if of and tag["kind"] == "text" else of
-    ordered = f"select person_id, {text} as v, row_number() over (partition by person_id order by occurred_at DIR, {text} DIR) as n {rows} and {text} is not null"
+    ordered = f"select person_id, {text} as v, row_number() over (partition by person_id order by occurred_at DIR, hash(event_key) DIR) as n {rows} and {text} is not null"
     return {
         "count": f"select person_id, count(*) as v {rows} group by 1",
         "count_distinct": f"select person_id, count(*) as v from (select distinct person_id, {text} as v {rows}) where v is not null group by 1",

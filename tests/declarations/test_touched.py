@@ -47,6 +47,7 @@ def declare(folder: Path, tags: dict[str, dict[str, Any]], everybody: bool = Fal
         "tags/word.yml",
         "type: attribute\nvalue: case when last_seen_at < '2026-02-05' then 'early' when city is null then '' end\n",
     )
+    write(folder, "segments/elsewhere.yml", "where: not campaign\n")
     if everybody:
         write(
             folder,
@@ -127,9 +128,10 @@ def test_kept_aggregates_are_those_of_a_rebuild(tmp_path: Path, seed: int) -> No
     models = declare(tmp_path, declared_tags(rng, 8), everybody=seed % 5 == 1)
     db = warehouse()
     db.execute(
-        f"insert into person by name select 'p' || i as person_id, timestamp '2026-02-01' + to_days((i % 12)::int) as last_seen_at"
-        f" from range({PERSONS}) t(i)"
+        f"insert into person by name select 'p' || i as person_id, timestamp '2026-02-01' + to_days((i % 12)::int) as last_seen_at,"
+        f" case when i % 3 = 0 then 'Ulm' end as city from range({PERSONS}) t(i)"
     )
+    db.execute(f"insert into person_order by name select null as person_id, 'nobody' as order_key, {BOUGHT}")
     for row in facts(rng, PERSONS, 400):
         db.execute("insert into person_event values (?, ?, ?, ?::timestamp, ?, ?, ?, ?, ?)", list(row))
     db.execute(SESSIONS)
