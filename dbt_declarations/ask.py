@@ -20,7 +20,7 @@ from dbt_declarations.expressions import check
 from dbt_declarations.functions import DIALECT
 from dbt_declarations.predicted import TABLES as PREDICTED
 from dbt_declarations.predicted import columns_of
-from dbt_declarations.project import PROFILE
+from dbt_declarations.project import PROFILE, UNNAMED
 from dbt_declarations.scope import AS_OF, ExpressionError, Scope
 from dbt_declarations.sql import render
 from dbt_declarations.value_types import Typed, show
@@ -66,7 +66,7 @@ class Warehouse:
             raise ConfigurationError("segments are not built yet", where=as_of, fix="run `cdp run` first")
 
         def of(table: str) -> dict[str, Column]:
-            return {n: c for n, c in columns.get(table, {}).items() if n != "person_id"}
+            return {n: c for n, c in columns.get(table, {}).items() if n not in UNNAMED}
 
         def names(sql: str) -> list[str]:
             return [str(n) for (n,) in con.execute(sql).fetchall()]

@@ -106,8 +106,8 @@ def as_text(tag: CheckedTag, value: str) -> str:
 
 
 def rests_on(tags: Sequence[CheckedTag]) -> dict[str, list[tuple[str | None, str]]]:
-    """What tells since when each tag is: tables of facts (None: the wide table) and SQL of moments in them. The newest of what the
-    value rests on, which is the facts behind other tags, and the profile for everything else; of what a model says, the moment of
+    """What tells since when each tag is: tables of facts (None: the wide table) and SQL of moments in them. The newest of the facts that
+    its condition, or those of the tags it reads, choose, and of the profile for everything else; of what a model says, the moment of
     the scoring."""
     moments = moments_of(tags)
     seen = (None, f"wide.{name('__'.join(LAST_SEEN))}")

@@ -47,7 +47,7 @@ def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
     by_table = measures_by_table(tags)
     told = parts(tags)
     words = {part.name: part.stored_words for part in told}
-    models = {}
+    models: dict[str, str] = {}
     for over, measures in sorted(by_table.items()):
         models |= kept_models(over, measures, words.get(over, {}), fact_alias(over))
     models[GATHERED] = finish(
@@ -65,7 +65,9 @@ def tag_models(tags: Sequence[CheckedTag]) -> dict[str, str]:
     }
     for model, (select, what) in views.items():
         models[model] = finish(select, schema="tags", what=what, materialized="view")
-    models["int_tags__layout"] = finish(layout(told), schema="tags", what="One row: a tag and the bit it is.")
+    models["int_tags__layout"] = finish(
+        layout(told), schema="tags", what="One row: a tag, or a value of it, and the bit it is."
+    )
     models["tag"] = finish(_catalogue(tags), schema="tags", what="One row: a tag.")
     models["tag_wecom"] = finish(
         _wecom(tags), schema="tags", what="One row: a tag of the WeCom library that stands for a manual tag's value."

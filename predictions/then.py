@@ -61,14 +61,18 @@ def remember_evidence(con: duckdb.DuckDBPyConnection) -> None:
             semi join stitching on stitching.identifier_key = records.identifier_key
             where observed.identifier_key in (select identifier_key from stitching)
             union all
+            -- of tier 0 what people decided, whose sequence is a day (models/identity/int_identity__override_keyed.sql); of tier 99 matches
             select
-                decisions.left_key,
-                decisions.right_key,
-                coalesce(cast(decisions.decided_on as timestamp), greatest(one.known_at, other.known_at))
-            from identity.int_identity__override_keyed as decisions
-            inner join seen_then as one on one.identifier_key = decisions.left_key
-            inner join seen_then as other on other.identifier_key = decisions.right_key
-            where decisions.action in ('merge', 'match') and one.person_id = other.person_id
+                edges.left_key,
+                edges.right_key,
+                case
+                    when edges.tier = 0 then timestamp '1970-01-01' + to_days(cast(edges.sequence as integer))
+                    else greatest(one.known_at, other.known_at)
+                end
+            from identity.identity_edge as edges
+            inner join seen_then as one on one.identifier_key = edges.left_key
+            inner join seen_then as other on other.identifier_key = edges.right_key
+            where edges.tier in (0, 99)
         )
         select pairs.left_key, pairs.right_key, min(pairs.known_at) as known_at
         from (

@@ -45,6 +45,7 @@ CASES: list[tuple[str, str, str, list[str]]] = [
     ("name is not the file", "tags/x.yml", "name: y\nowner: o\ndescription: d\ntype: rule\nwhen: true\n",
      ['tags/x.yml:1: name: is "y" in x.yml', "expected: x"]),
     ("bad name", "tags/X-1.yml", "type: rule\nwhen: true\n", ["X-1.yml:1: name: cannot be used", "pattern"]),
+    ("name of a column", "segments/digest.yml", "where: city is null\n", ['"digest" is reserved']),
     ("reserved name", "tags/assignment.yml", "type: rule\nwhen: true\n", ['"assignment" is reserved']),
     ("unknown aggregate", "tags/x.yml", "type: statistical\nover: order\naggregate: median\n",
      ["tags/x.yml:6: aggregate: cannot be used", '"median"', "most_frequent"]),

@@ -16,7 +16,7 @@ TABLES = {
     "identity.record_identifier": "record_key bigint, identifier_key bigint",
     "identity.record_person": "record_key bigint, sequence bigint, person_id varchar",
     "identity.identity_refusal": "left_key bigint, right_key bigint",
-    "identity.int_identity__override_keyed": "action varchar, left_key bigint, right_key bigint, decided_on date",
+    "identity.identity_edge": "left_key bigint, right_key bigint, tier smallint, sequence bigint",
 }
 
 

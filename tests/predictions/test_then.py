@@ -136,8 +136,9 @@ def test_decisions_count_from_their_day_and_refusals_never_tie() -> None:
     con = warehouse({"event": events, "order": [], "lead": [], "stage_change": []})
     con.execute("update identity.identity_person set person_id = 'p001' where identifier_key in (1, 2, 3, 4)")
     con.execute(
-        "insert into identity.int_identity__override_keyed values ('merge', 1, 2, date '2026-01-10'), ('merge', 1, 3, date '2026-01-30'),"
-        " ('match', 1, 4, null), ('never', 5, 6, date '2026-01-02')"
+        "insert into identity.identity_edge select left_key, right_key, tier, coalesce(date_diff('day', date '1970-01-01', decided_on), 99990)"
+        " from (values (1, 2, 0, date '2026-01-10'), (1, 3, 0, date '2026-01-30'), (1, 4, 99, null), (5, 6, 1, null))"
+        " as t (left_key, right_key, tier, decided_on)"
     )
     con.execute("insert into identity.identity_refusal values (5, 6)")
     remember_evidence(con)
