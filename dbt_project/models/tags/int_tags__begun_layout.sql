@@ -1,4 +1,4 @@
--- Which bit of the rows that the history of tags began with stands for which tag. One row is one tag, or one of its values where all are named.
+-- Which bit of the rows that the history of tags began with stands for which tag. One row is one tag, or one of its named values.
 -- Declarations change, what was recorded does not: it is the layout of the run in which nothing was recorded yet.
 {{ config(
     materialized='incremental',
