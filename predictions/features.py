@@ -264,7 +264,7 @@ def _facts(model: str, told: _Told, *, early: bool) -> str:
 
 
 def _members(moment: str, *, then: bool) -> str:
-    """Who was known to belong to which account: by the latest record that had been made by then."""
+    """Who was known to belong to which account: by the latest record that was known by then (an event from its arrival on)."""
     whose, records = "records.person_id", "identity.record_person"
     if then:
         whose, records = "cast(records.entity_key as varchar)", "record_then"
@@ -272,7 +272,8 @@ def _members(moment: str, *, then: bool) -> str:
         f"select {whose} as person_id, arg_max(members.account_key, members.sequence) as account_key"
         " from conformed.account_member as members"
         f" inner join {records} as records on records.sequence = members.sequence"
-        " inner join (select sequence, min(observed_at) as observed_at from conformed.contact_attribute group by sequence"
-        " union all select sequence, occurred_at from conformed.event) as made on made.sequence = members.sequence"
-        f" where made.observed_at <= {moment} group by {whose}"
+        " inner join (select sequence, max(known_at) as known_at from (select sequence, observed_at as known_at"
+        " from conformed.contact_attribute union all select sequence, coalesce(received_at, occurred_at) from conformed.event)"
+        " group by sequence) as made on made.sequence = members.sequence"
+        f" where made.known_at <= {moment} group by {whose}"
     )

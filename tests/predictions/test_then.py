@@ -22,6 +22,7 @@ from tests.predictions.test_cutoffs import MODEL, START, document
 
 EXAMPLES = int(os.environ.get("CDP_TEST_EXAMPLES", "5"))
 CUTOFF = START + timedelta(days=20)
+ACCOUNTS = ("north", "south", "west")
 LEADS = "  - {name: leads, over: lead, aggregate: count}\n  - {name: moves, over: stage_change, aggregate: count}\n"
 
 
@@ -79,15 +80,25 @@ def warehouse(world: dict[str, list[Any]], until: datetime | None = None) -> duc
         con.execute(f"create table profiles.{table} ({columns})")
         if rows:
             con.executemany(f"insert into profiles.{table} values ({', '.join('?' * len(rows[0]))})", rows)
+    con.execute("create table conformed.account_record (account_key varchar, created_at timestamp)")
+    con.executemany("insert into conformed.account_record values (?, ?)", [(a, START) for a in ACCOUNTS])
+    con.execute("create table conformed.account_member (sequence bigint, account_key varchar)")
+    con.execute("create table conformed.contact_attribute (sequence bigint, observed_at timestamp)")
+    members = [(r.sequence, r.observed_at) for r in records if r.sequence % 5 == 0]
+    con.executemany("insert into conformed.account_member values (?, ?)", [(s, ACCOUNTS[s % 3]) for s, _ in members])
+    con.executemany("insert into conformed.contact_attribute values (?, ?)", members)
     return con
 
 
-def rows(con: duckdb.DuckDBPyConnection, *, then: bool, labelled: bool = False) -> list[tuple[Any, ...]]:
-    """The rows of the cut-off; only features (and the label), as ids are those of today."""
+def rows(
+    con: duckdb.DuckDBPyConnection, *, then: bool, labelled: bool = False, grain: str = "person"
+) -> list[tuple[Any, ...]]:
+    """The rows of the cut-off, by the ids of today."""
     if then:
         remember_evidence(con)
         place(con, CUTOFF.isoformat())
-    checked = compiled(document(MODEL + LEADS), get_settings())
+    text = (MODEL + LEADS).replace("type: outcome\n", f"type: outcome\ngrain: {grain}\n")
+    checked = compiled(document(text), get_settings())
     return con.execute(rows_at(checked, CUTOFF.isoformat(), labelled=labelled, then=then)).fetchall()
 
 
@@ -106,6 +117,17 @@ def test_rows_are_those_of_a_warehouse_that_ended_at_the_cutoff(seed: int) -> No
     assert told(rows(whole, then=False)) != told(rows(ended, then=False)), (
         "nobody became one: the example proves nothing"
     )
+
+
+@pytest.mark.parametrize("seed", range(EXAMPLES))
+def test_accounts_have_the_people_who_were_known_to_be_theirs(seed: int) -> None:
+    print(f"seed {seed}")
+    made = world(seed)
+    whole, ended = warehouse(made), warehouse(made, until=CUTOFF)
+    found = rows(whole, then=True, grain="account")
+    assert len(found) == len(ACCOUNTS)
+    assert found == rows(ended, then=False, grain="account")
+    assert found != rows(whole, then=False, grain="account"), "nobody became one: the example proves nothing"
 
 
 @pytest.mark.parametrize("seed", range(EXAMPLES))
