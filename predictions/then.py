@@ -78,8 +78,12 @@ def remember_evidence(con: duckdb.DuckDBPyConnection) -> None:
         from (
             select least(one_key, other_key) as left_key, greatest(one_key, other_key) as right_key, known_at from evidence
         ) as pairs
+        inner join seen_then as one on one.identifier_key = pairs.left_key
+        inner join seen_then as other on other.identifier_key = pairs.right_key
         anti join identity.identity_refusal as refused
             on refused.left_key = pairs.left_key and refused.right_key = pairs.right_key
+        -- whom people or limits keep apart today were never one
+        where one.person_id = other.person_id
         group by pairs.left_key, pairs.right_key
         """
     )
