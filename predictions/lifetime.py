@@ -27,6 +27,7 @@ from cdp.settings import Settings
 from predictions.artifact import BetaGeometric, GammaGamma, LifetimeArtifact, Report, Trained
 from predictions.declaration import LEAST_OF_EACH, LifetimeValueModel, ModelFile
 from predictions.lifetime_rows import lifetime_sql
+from predictions.then import place, remember_evidence
 
 Numbers = NDArray[np.float64]
 
@@ -48,8 +49,12 @@ class Lifetime:
 def buyers(
     con: duckdb.DuckDBPyConnection, document: Document[ModelFile], settings: Settings, as_of: str, days: int
 ) -> pa.Table:
-    """The rows of `lifetime_sql`."""
-    sql = lifetime_sql(document, settings)
+    """The rows of `lifetime_sql`: with days afterwards to compare with, those of a moment of the past, with buyers as they were told
+    apart then."""
+    if days:
+        remember_evidence(con)
+        place(con, as_of)
+    sql = lifetime_sql(document, settings, then=days > 0)
     return con.sql(sql, params={"as_of": as_of.replace("T", " "), "days": days}).to_arrow_table()
 
 

@@ -25,10 +25,13 @@ def check_lifetime(checker: Checker, model: LifetimeValueModel) -> tuple[str, st
     return render(value) if value else "0", render(where) if where else "true"
 
 
-def lifetime_sql(document: Document[ModelFile], settings: Settings) -> str:
+def lifetime_sql(document: Document[ModelFile], settings: Settings, *, then: bool = False) -> str:
     """The select of one row per buyer as of `$as_of`, by entity_id: entity_id; frequency (days with an order after the first
     such day); recency and age (days from the first to the last order day, and to as_of); spend (mean value of an order day
     after the first); orders_after and value_after (order days, and value, in the `$days` days after as_of).
+
+    `then`: buyers are told apart as of that moment (`predictions.then.place`), by the ids of who they are today. What a person who was
+    several buyers ordered afterwards is that of the one who had ordered last.
     """
     from predictions.features import Checker
 
@@ -38,28 +41,42 @@ def lifetime_sql(document: Document[ModelFile], settings: Settings) -> str:
     value, where = check_lifetime(checker, model)
     if checker.errors:
         raise DeclarationError.all_of(checker.errors)
-    orders = (
-        f"select person_id, cast(ordered_at as date) as day, try_cast({value} as decimal(38, 6)) as value"
-        f" from profiles.person_order where coalesce({where}, false) and person_id is not null"
-        " and ordered_at <= cast($as_of as timestamp) + to_days(cast($days as integer))"
-    )
+    buyer = "cast(told.entity_key as varchar)" if then else "orders.person_id"
+    told = " left join record_then as told on told.sequence = orders.sequence" if then else ""
     return f"""
-        with ordered as ({orders}),
-        days as (
-            select person_id, day, sum(value) as value, day <= cast(cast($as_of as timestamp) as date) as is_known
-            from ordered inner join profiles.audience using (person_id) group by all
+        with chosen as (select * from profiles.person_order where coalesce({where}, false)),
+        ordered as (
+            select orders.person_id, {buyer} as buyer, cast(orders.ordered_at as date) as day,
+                orders.ordered_at <= cast($as_of as timestamp) as is_known, try_cast({value} as decimal(38, 6)) as value
+            from chosen as orders{told}
+            inner join profiles.audience as audience on audience.person_id = orders.person_id
+            where orders.ordered_at <= cast($as_of as timestamp) + to_days(cast($days as integer))
         ),
-        first as (select person_id, min(day) as first_day from days where is_known group by person_id)
+        known as (
+            select buyer, person_id, day, sum(value) as value from ordered where is_known and buyer is not null group by all
+        ),
+        latest as (select person_id, arg_max(buyer, row(day, buyer)) as buyer from known group by person_id),
+        later as (
+            select latest.buyer, ordered.day, sum(ordered.value) as value
+            from ordered inner join latest on latest.person_id = ordered.person_id where not ordered.is_known group by all
+        ),
+        after as (
+            select buyer, count(*) as orders_after, sum(value) as value_after from later group by buyer
+        ),
+        first as (
+            select buyer, min(person_id) as person_id, min(day) as first_day from known group by buyer
+        )
         select
             first.person_id as entity_id,
-            cast(count(*) filter (is_known) - 1 as double) as frequency,
-            cast(date_diff('day', first_day, max(day) filter (is_known)) as double) as recency,
-            cast(date_diff('day', first_day, cast(cast($as_of as timestamp) as date)) as double) as age,
-            coalesce(cast(sum(value) filter (is_known and day > first_day) as double)
-                / nullif(count(*) filter (is_known and day > first_day), 0), 0) as spend,
-            cast(count(*) filter (not is_known) as double) as orders_after,
-            coalesce(cast(sum(value) filter (not is_known) as double), 0) as value_after
-        from first inner join days using (person_id)
-        group by first.person_id, first_day
-        order by entity_id
+            cast(count(*) - 1 as double) as frequency,
+            cast(date_diff('day', first.first_day, max(known.day)) as double) as recency,
+            cast(date_diff('day', first.first_day, cast(cast($as_of as timestamp) as date)) as double) as age,
+            coalesce(cast(sum(known.value) filter (known.day > first.first_day) as double) / nullif(count(*) - 1, 0), 0) as spend,
+            cast(coalesce(any_value(after.orders_after), 0) as double) as orders_after,
+            coalesce(cast(any_value(after.value_after) as double), 0) as value_after
+        from first
+        inner join known on known.buyer = first.buyer
+        left join after on after.buyer = first.buyer
+        group by first.buyer, first.person_id, first.first_day
+        order by entity_id, first.buyer
     """

@@ -16,6 +16,7 @@ import pytest
 
 from cdp.settings import get_settings
 from predictions.features import compiled, rows_at
+from predictions.lifetime_rows import lifetime_sql
 from predictions.then import place, remember_evidence
 from tests.predictions.identities import Record, tell_apart
 from tests.predictions.test_cutoffs import MODEL, START, document
@@ -33,8 +34,8 @@ def world(seed: int) -> dict[str, list[Any]]:
     for sequence in range(260):
         at = START + timedelta(seconds=draw.randrange(40 * 86400))
         late = at + timedelta(seconds=draw.randrange(5 * 86400)) if draw.random() < 0.3 else None
-        keys = tuple(draw.sample(range(60), 2 if draw.random() < 0.12 else 1))
-        kind = draw.choices(["event", "order", "lead"], [12, 4, 1])[0]
+        keys = tuple(draw.sample(range(60), 2 if draw.random() < 0.2 else 1))
+        kind = draw.choices(["event", "order", "lead"], [10, 6, 1])[0]
         record = Record(sequence, at, late if kind == "event" else None, keys)
         said = draw.choice(["Viewed", "Bought"]), draw.choice(["web", "app", None]), draw.randrange(1, 9000) / 100
         found[kind].append((record, *said))
@@ -147,6 +148,38 @@ def test_outcomes_are_those_of_who_it_is_today(seed: int) -> None:
     assert all(row[-1] == (row[0] in bought) for row in found)
     assert {row[-1] for row in found} == {0, 1}
     assert len({row[0] for row in found}) < len(found)
+
+
+VALUE = """
+name: worth
+owner: data
+description: Tried.
+type: lifetime_value
+horizon_days: 365
+holdout_days: 10
+value: gross_value
+"""
+
+
+def buyers(con: duckdb.DuckDBPyConnection, *, then: bool) -> list[tuple[Any, ...]]:
+    """entity_id; frequency, recency, age, spend; orders and value of the ten days after."""
+    if then:
+        remember_evidence(con)
+        place(con, CUTOFF.isoformat())
+    sql = lifetime_sql(document(VALUE), get_settings(), then=then)
+    return con.execute(sql, {"as_of": CUTOFF.isoformat(), "days": 10}).fetchall()
+
+
+@pytest.mark.parametrize("seed", range(EXAMPLES))
+def test_buyers_are_those_of_then_and_no_order_afterwards_counts_twice(seed: int) -> None:
+    print(f"seed {seed}")
+    made = world(seed)
+    whole, ended = warehouse(made), warehouse(made, until=CUTOFF)
+    found, today = buyers(whole, then=True), buyers(whole, then=False)
+    assert told([row[:5] for row in found]) == told([row[:5] for row in buyers(ended, then=False)])
+    assert len(found) > len(today), "nobody became one: the example proves nothing"
+    for column in (5, 6):
+        assert sum(row[column] for row in found) == pytest.approx(sum(row[column] for row in today))
 
 
 def test_decisions_count_from_their_day_and_refusals_never_tie() -> None:
