@@ -18,7 +18,7 @@ from cdp.settings import get_settings
 from predictions.features import compiled, rows_at
 from predictions.lifetime_rows import lifetime_sql
 from predictions.then import place, remember_evidence
-from tests.predictions.identities import Record, tell_apart
+from tests.predictions.identities import Record, fill, tell_apart
 from tests.predictions.test_cutoffs import MODEL, START, document
 
 EXAMPLES = int(os.environ.get("CDP_TEST_EXAMPLES", "5"))
@@ -79,15 +79,14 @@ def warehouse(world: dict[str, list[Any]], until: datetime | None = None) -> duc
     }  # fmt: skip
     for table, (columns, rows) in tables.items():
         con.execute(f"create table profiles.{table} ({columns})")
-        if rows:
-            con.executemany(f"insert into profiles.{table} values ({', '.join('?' * len(rows[0]))})", rows)
+        fill(con, f"profiles.{table}", rows)
     con.execute("create table conformed.account_record (account_key varchar, created_at timestamp)")
-    con.executemany("insert into conformed.account_record values (?, ?)", [(a, START) for a in ACCOUNTS])
+    fill(con, "conformed.account_record", [(a, START) for a in ACCOUNTS])
     con.execute("create table conformed.account_member (sequence bigint, account_key varchar)")
     con.execute("create table conformed.contact_attribute (sequence bigint, observed_at timestamp)")
     members = [(r.sequence, r.observed_at) for r in records if r.sequence % 5 == 0]
-    con.executemany("insert into conformed.account_member values (?, ?)", [(s, ACCOUNTS[s % 3]) for s, _ in members])
-    con.executemany("insert into conformed.contact_attribute values (?, ?)", members)
+    fill(con, "conformed.account_member", [(s, ACCOUNTS[s % 3]) for s, _ in members])
+    fill(con, "conformed.contact_attribute", members)
     return con
 
 
