@@ -183,8 +183,8 @@ def _group(
     facts = FACTS[over]
     selections = {m.name: m.selection for m in measures} | {p.name: p.selection for p in points}
     columns = [f"facts.{whose}", f"{name(facts.at)} as fact_at"]
-    if any(m.aggregate in ORDERED for m in measures):
-        columns += [TIE] if only else _tie(facts, measures)
+    tie = _tie(facts, measures)
+    columns += [TIE] if tie and only else tie
     columns += [f"{selections[n].condition(facts.at, facts)} as {name(f'if__{n}')}" for n in sorted(selections)]
     columns += [f"{value_of(m)} as {name(f'of__{m.name}')}" for m in measures if m.of is not None]
     chosen = list(selections.values())

@@ -27,6 +27,7 @@ from cdp.settings import Settings
 from predictions.artifact import BetaGeometric, GammaGamma, LifetimeArtifact, Report, Trained
 from predictions.declaration import LEAST_OF_EACH, LifetimeValueModel, ModelFile
 from predictions.lifetime_rows import lifetime_sql
+from predictions.store import read_from
 from predictions.then import place, remember_evidence
 
 Numbers = NDArray[np.float64]
@@ -51,11 +52,16 @@ def buyers(
 ) -> pa.Table:
     """The rows of `lifetime_sql`: with days afterwards to compare with, those of a moment of the past, with buyers as they were told
     apart then."""
-    if days:
-        remember_evidence(con)
-        place(con, as_of)
     sql = lifetime_sql(document, settings, then=days > 0)
-    return con.sql(sql, params={"as_of": as_of.replace("T", " "), "days": days}).to_arrow_table()
+    params = {"as_of": as_of.replace("T", " "), "days": days}
+
+    def read() -> pa.Table:
+        if days:
+            remember_evidence(con)
+            place(con, as_of)
+        return con.sql(sql, params=params).to_arrow_table()
+
+    return read_from(document.value.root.name, read)
 
 
 def train(

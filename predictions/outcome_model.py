@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TypeVar
+from functools import partial
 
 import duckdb
 import numpy as np
@@ -18,9 +17,8 @@ from predictions.declaration import ModelFile, OutcomeModel
 from predictions.features import CheckedOutcome, compiled, rows_at
 from predictions.learning import Rows, learn, probabilities
 from predictions.measures import Measures, measure
+from predictions.store import read_from
 from predictions.then import place, remember_evidence
-
-T = TypeVar("T")
 
 
 def cutoffs_of(model: OutcomeModel, as_of: str) -> tuple[list[str], str]:
@@ -85,9 +83,9 @@ def labelled_rows(con: duckdb.DuckDBPyConnection, checked: CheckedOutcome, momen
     """Rows of several cut-offs, oldest first, with persons as they were told apart at each; a group is a person of today (account) over
     all of them."""
     parts = []
-    _ready(lambda: remember_evidence(con), checked)
+    read_from(checked.model.name, lambda: remember_evidence(con))
     for moment in moments:
-        place(con, moment)
+        read_from(checked.model.name, partial(place, con, moment))
         parts.append(_select(con, rows_at(checked, moment, labelled=True, then=True), checked))
     table = pa.concat_tables(parts).combine_chunks()
     label = np.asarray(table["label"].to_numpy()).astype(np.int64)
@@ -96,16 +94,4 @@ def labelled_rows(con: duckdb.DuckDBPyConnection, checked: CheckedOutcome, momen
 
 
 def _select(con: duckdb.DuckDBPyConnection, sql: str, checked: CheckedOutcome) -> pa.Table:
-    return _ready(lambda: con.sql(sql).to_arrow_table(), checked)
-
-
-def _ready(read: Callable[[], T], checked: CheckedOutcome) -> T:
-    """What is read from the warehouse. Raises RunError when it has not been built."""
-    try:
-        return read()
-    except duckdb.CatalogException as error:
-        raise RunError(
-            f"the warehouse lacks a table: {str(error).splitlines()[0][:200]}",
-            where=checked.model.name,
-            fix="run `cdp run` first",
-        ) from None
+    return read_from(checked.model.name, lambda: con.sql(sql).to_arrow_table())

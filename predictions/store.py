@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+
+from cdp.errors import RunError
+
+T = TypeVar("T")
 
 # One row: what a model says of one person (account). A model of a value has no probability of an outcome, but one of staying.
 PREDICTION = {
@@ -90,3 +95,13 @@ def prediction_rows(
             "expected_value": numbers(value),
         }
     )
+
+
+def read_from(model: str, read: Callable[[], T]) -> T:
+    """What a model reads from the warehouse. Raises RunError, which names the model, when the warehouse has not been built."""
+    try:
+        return read()
+    except duckdb.CatalogException as error:
+        raise RunError(
+            f"the warehouse lacks a table: {str(error).splitlines()[0][:200]}", where=model, fix="run `cdp run` first"
+        ) from None
