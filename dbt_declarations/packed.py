@@ -7,7 +7,7 @@ which bit of which part stands for which name, so that bits can be read when the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dbt_declarations.sql import constants, text
@@ -69,6 +69,12 @@ class Part:
     def stored_words(self) -> dict[str, str]:
         """The words that the table has: SQL by column."""
         return {f"_bits_{n}": _word(w) for n, w in enumerate(self.words, start=1) if w[0].stored}
+
+
+def with_words(words: Mapping[str, str], step: str, alias: str) -> str:
+    """The select of a step with stored words, which name it `alias`."""
+    added = "".join(f", {sql} as {column}" for column, sql in words.items())
+    return f"select *{added} from {step} as {alias}"
 
 
 def packed(parts: Sequence[Part]) -> str:

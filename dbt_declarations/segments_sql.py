@@ -12,7 +12,7 @@ from dbt_declarations.graph import layers
 from dbt_declarations.kept import aging, finish_kept
 from dbt_declarations.kinds import Segment
 from dbt_declarations.kinds.segments import HOLDOUT
-from dbt_declarations.packed import Bit, Part, layout, packed
+from dbt_declarations.packed import Bit, Part, layout, packed, with_words
 from dbt_declarations.segments import CheckedSegment, uses
 from dbt_declarations.sql import active, constants, finish, name, ref, render, text, while_active
 from dbt_declarations.wide import base
@@ -68,9 +68,8 @@ def wide(segments: Sequence[CheckedSegment]) -> str:
     inputs = _inputs(segments)
     kept = "" if inputs is None else ", inputs_digest"
     words = {column: sql for part in _parts(segments) for column, sql in part.stored_words.items()}
-    packed = "".join(f", {sql} as {column}" for column, sql in words.items())
     ctes.append(f"named as (select person_id, person_number{listed}{kept} from {last})")
-    ctes.append(f"evaluated as (select *{packed} from named as wide)")
+    ctes.append(f"evaluated as ({with_words(words, 'named', 'wide')})")
     columns = ["person_id", "person_number", *(name(n) for n in own), *words]
     what = "One row: a person, one column per declared segment. Who is made from what the last run had is not computed again."
     return finish_kept(

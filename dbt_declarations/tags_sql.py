@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dbt_declarations.kept import aging, finish_kept
-from dbt_declarations.packed import layout, packed
+from dbt_declarations.packed import layout, packed, with_words
 from dbt_declarations.sql import active, constants, finish, name, ref, render, text, while_active
 from dbt_declarations.tag_columns import (
     LAST_SEEN,
@@ -91,8 +91,7 @@ def _wide(tags: Sequence[CheckedTag], words: Mapping[str, str], layouts: str) ->
         computed = [f"{_value(t)} as {name(f'tag__{t.name}')}" for t in layer]
         computed += [f"{render(t.known_at)} as {name(f'since__{t.name}')}" for t in layer if t.known_at]
         ctes.append(f"layer_{position} as (select *, {', '.join(computed)} from layer_{position - 1})")
-    packed = "".join(f", {sql} as {column}" for column, sql in words.items())
-    ctes.append(f"packed as (select *{packed} from layer_{len(layers)} as wide)")
+    ctes.append(f"packed as ({with_words(words, f'layer_{len(layers)}', 'wide')})")
     columns = ["person_id", "person_number", *(name(f"tag__{t.name}") for t in tags if not t.measure), *words]
     columns += [name("__".join(LAST_SEEN)), *(name(c) for t in tags if (c := moment_column(t)))]
     # What histories compare is told by the digest alone, so it changes with aggregates, too, and with what as_of alone changes.

@@ -17,6 +17,7 @@ from sqlglot import exp
 from dbt_declarations.facts import asked_kinds, number_of, pass_over, since_sessions
 from dbt_declarations.kept import kept_config, only_when_kept
 from dbt_declarations.measures import Measure, columns_read, session_windows
+from dbt_declarations.packed import with_words
 from dbt_declarations.project import FACTS, ROW_DIGEST
 from dbt_declarations.scope import AS_OF
 from dbt_declarations.sql import LOOSE_STRINGS, THIS, finish, name, ref, text
@@ -50,8 +51,7 @@ def kept_models(over: str, measures: Sequence[Measure], words: Mapping[str, str]
         what=f"One row: a person with facts ({over}), and a digest of what their tags are made from.",
     )
     what = f"One row: a person with facts ({over}) that count for tags. Whose row is still right is not computed again."
-    packed = "".join(f", {sql} as {column}" for column, sql in words.items())
-    final = f"final as (select *{packed} from aggregated as {alias})"
+    final = f"final as ({with_words(words, 'aggregated', alias)})"
     full = finish(f"with {touched}, aggregated as ({whole}), {final} select * from final", schema="tags", what=what)
     head, body = full.split("\n\n", 1)
     known = (
